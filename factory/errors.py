@@ -1,0 +1,312 @@
+"""Every error a user can meet, as a tree. Each class fixes one exit code; a stage owns a decade.
+
+    FactoryError
+    ├── RecipeError 10            the recipe file can't be read as a recipe
+    │   └── CheckError 11         it can, and a check of severity `error` fails
+    ├── ResolveError 20           the Hub
+    │   ├── RepoNotFound 21 · AccessDenied 22 · RevisionNotFound 23
+    │   ├── HubUnreachable 24 · HubRateLimited 25 · HubFailed 26
+    │   ├── UnexpectedSize 27     `expect_gb` and the truth differ by more than 5 %
+    │   └── NothingSelected 28    include/exclude leave no file, or an incomplete set of shards
+    ├── SizeError 30
+    │   ├── ContainerDiskTooSmall 31 · VolumeTooSmall 32 · VolumeTooLarge 33 · VramTooSmall 34
+    ├── RenderError 40
+    │   ├── TemplateError 41 · HandlerMissing 42
+    ├── BuildError 50
+    │   ├── EngineUnreachable 51 · EngineForbidden 52 · EngineDiskFull 53 · BaseMissing 54
+    │   ├── StepFailed 55 · WrongPlatform 56
+    ├── PushError 60
+    │   ├── PushDenied 61 · RegistryUnreachable 62 · RegistryFull 63 · RegistryFailed 64
+    └── VerifyError 70
+        ├── ImageNotInRegistry 71 · BlobMissing 72 · PlatformMismatch 73 · WorkerExited 74
+        ├── TestJobFailed 75 · DockerHubFailed 76
+    Settings 3 · Interrupted 130 (Ctrl-C) · anything else 1, a bug of ours
+
+A message is one sentence: where, what is wrong, what was found. `fix` is one thing to do. Neither ever holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class FactoryError(Exception):
+    """The root: `where: what. fix`, an exit code, and details for `--json`.
+
+    `where` names the place (a file and line, an image, a URL without credentials), `what` the problem and
+    what was found, `fix` the one thing to do about it. `details` holds machine-readable numbers.
+    """
+
+    exit_code = 1
+    code = "bug"
+
+    def __init__(
+        self, what: str, *, where: str = "", fix: str = "", details: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(what)
+        self.where = where
+        self.what = what
+        self.fix = fix
+        self.details = dict(details or {})
+
+    def __str__(self) -> str:
+        """Return the one line a person reads."""
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{line}; {self.fix}" if self.fix else line
+
+    def as_record(self) -> dict[str, object]:
+        """Return what `--json` prints for this error."""
+        return {
+            "code": self.code,
+            "exit_code": self.exit_code,
+            "where": self.where,
+            "what": self.what,
+            "fix": self.fix,
+            **({"details": self.details} if self.details else {}),
+        }
+
+
+class SettingsError(FactoryError):
+    """A setting of the machine (an environment variable or a flag) has no usable value."""
+
+    exit_code, code = 3, "settings"
+
+
+class Interrupted(FactoryError):
+    """The user pressed Ctrl-C, and what was under way has been undone."""
+
+    exit_code, code = 130, "interrupted"
+
+
+class RecipeError(FactoryError):
+    """A recipe file can't be read as a recipe; `problems` holds every sentence, in file order."""
+
+    exit_code, code = 10, "recipe"
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+        self.details = {"problems": list(problems)}
+
+
+class CheckError(RecipeError):
+    """At least one check of severity `error` failed."""
+
+    exit_code, code = 11, "check"
+
+
+class ResolveError(FactoryError):
+    """The model's files could not be read off the Hub."""
+
+    exit_code, code = 20, "resolve"
+
+
+class RepoNotFound(ResolveError):
+    """No such repository, or a private one that this token can't see (the Hub answers alike)."""
+
+    exit_code, code = 21, "repo_not_found"
+
+
+class AccessDenied(ResolveError):
+    """The repository is gated and this token has not been let in, or the token is invalid."""
+
+    exit_code, code = 22, "access_denied"
+
+
+class RevisionNotFound(ResolveError):
+    """The repository has no such branch, tag or commit."""
+
+    exit_code, code = 23, "revision_not_found"
+
+
+class HubUnreachable(ResolveError):
+    """No connection to the Hub."""
+
+    exit_code, code = 24, "hub_unreachable"
+
+
+class HubRateLimited(ResolveError):
+    """The Hub still answers 429 after the retries."""
+
+    exit_code, code = 25, "hub_rate_limited"
+
+
+class HubFailed(ResolveError):
+    """The Hub still answers 5xx after the retries, or something that isn't the Hub's API."""
+
+    exit_code, code = 26, "hub_failed"
+
+
+class UnexpectedSize(ResolveError):
+    """The selection's true size differs from the recipe's `expect_gb` by more than 5 %."""
+
+    exit_code, code = 27, "unexpected_size"
+
+
+class NothingSelected(ResolveError):
+    """The patterns select no file, or shards of a set are missing."""
+
+    exit_code, code = 28, "nothing_selected"
+
+
+class SizeError(FactoryError):
+    """A size the recipe asks for can't work."""
+
+    exit_code, code = 30, "size"
+
+
+class ContainerDiskTooSmall(SizeError):
+    """The explicit container disk lies below the floor that the image, models and scratch set."""
+
+    exit_code, code = 31, "container_disk_too_small"
+
+
+class VolumeTooSmall(SizeError):
+    """The explicit volume is smaller than the bytes of the recipes that share it."""
+
+    exit_code, code = 32, "volume_too_small"
+
+
+class VolumeTooLarge(SizeError):
+    """The recipes on one volume need more than RunPod's 4096 GB."""
+
+    exit_code, code = 33, "volume_too_large"
+
+
+class VramTooSmall(SizeError):
+    """The weights as loaded fit no GPU pool of the recipe."""
+
+    exit_code, code = 34, "vram_too_small"
+
+
+class RenderError(FactoryError):
+    """The build context could not be made."""
+
+    exit_code, code = 40, "render"
+
+
+class TemplateError(RenderError):
+    """The Dockerfile template is missing, or fails to render."""
+
+    exit_code, code = 41, "template"
+
+
+class HandlerMissing(RenderError):
+    """The recipe's handler file does not exist, or has no handler in it."""
+
+    exit_code, code = 42, "handler_missing"
+
+
+class BuildError(FactoryError):
+    """The image could not be built."""
+
+    exit_code, code = 50, "build"
+
+
+class EngineUnreachable(BuildError):
+    """No Docker engine answers at the configured address."""
+
+    exit_code, code = 51, "engine_unreachable"
+
+
+class EngineForbidden(BuildError):
+    """The engine's socket is there, and this user may not use it."""
+
+    exit_code, code = 52, "engine_forbidden"
+
+
+class EngineDiskFull(BuildError):
+    """The engine's data root lacks the space that the build, pull or run needs."""
+
+    exit_code, code = 53, "engine_disk_full"
+
+
+class BaseMissing(BuildError):
+    """The base image can't be had."""
+
+    exit_code, code = 54, "base_missing"
+
+
+class StepFailed(BuildError):
+    """A step of the Dockerfile failed; `details` has the step, its command and its last lines."""
+
+    exit_code, code = 55, "step_failed"
+
+
+class WrongPlatform(BuildError):
+    """An image is not linux/amd64, the only platform RunPod runs."""
+
+    exit_code, code = 56, "wrong_platform"
+
+
+class PushError(FactoryError):
+    """The image could not be pushed."""
+
+    exit_code, code = 60, "push"
+
+
+class PushDenied(PushError):
+    """The registry refused the credentials, or there are none."""
+
+    exit_code, code = 61, "push_denied"
+
+
+class RegistryUnreachable(PushError):
+    """No connection to the registry, or it went away in mid-push."""
+
+    exit_code, code = 62, "registry_unreachable"
+
+
+class RegistryFull(PushError):
+    """The registry's storage is full."""
+
+    exit_code, code = 63, "registry_full"
+
+
+class RegistryFailed(PushError):
+    """The registry answered with something else that is no success (429, 5xx, not a registry)."""
+
+    exit_code, code = 64, "registry_failed"
+
+
+class VerifyError(FactoryError):
+    """The pushed image does not hold what it must."""
+
+    exit_code, code = 70, "verify"
+
+
+class ImageNotInRegistry(VerifyError):
+    """The registry has no such tag or digest (or hides it from these credentials)."""
+
+    exit_code, code = 71, "image_not_in_registry"
+
+
+class BlobMissing(VerifyError):
+    """A layer or the config named by the manifest is absent, or of another size."""
+
+    exit_code, code = 72, "blob_missing"
+
+
+class PlatformMismatch(VerifyError):
+    """The image in the registry is not linux/amd64."""
+
+    exit_code, code = 73, "platform_mismatch"
+
+
+class WorkerExited(VerifyError):
+    """The container ended before it answered its first job; `details` has exit code and last lines."""
+
+    exit_code, code = 74, "worker_exited"
+
+
+class TestJobFailed(VerifyError):
+    """A test job's answer is not what the recipe expects."""
+
+    __test__ = False  # not a pytest class
+    exit_code, code = 75, "test_job_failed"
+
+
+class DockerHubFailed(VerifyError):
+    """Docker Hub's own API contradicts the registry, or refuses (404, 401, 429)."""
+
+    exit_code, code = 76, "docker_hub"

@@ -1,0 +1,65 @@
+"""The machine's settings: the only place that reads the environment.
+
+Variables:
+    HF_ENDPOINT, HF_TOKEN        the Hub (also `~/.cache/huggingface/token`, read by huggingface_hub itself)
+    DOCKER_HOST, DOCKER_CONFIG   the engine and its credentials, as the Docker CLI reads them
+    FACTORY_REGISTRY_USERNAME, FACTORY_REGISTRY_PASSWORD   credentials that win over Docker's config
+    FACTORY_REGISTRY             prefix put before every recipe's repository, e.g. 127.0.0.1:5000
+    FACTORY_BASE                 base image that stands in for every recipe's own (no registry in reach)
+    FACTORY_NETWORK, FACTORY_CA  network and CA bundle for builds; flags of `factory build` win
+    http_proxy, https_proxy, no_proxy   handed to builds (not for the upper-case forms: see docs/commands.md)
+    DOCKERHUB_API                Docker Hub's API, default https://hub.docker.com
+    FACTORY_HOME                 where factory keeps downloads and reports, default ./.factory
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from factory.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What this machine says; nothing here enters an image."""
+
+    home: Path
+    registry_prefix: str | None = None
+    stand_in_base: str | None = None
+    network: str | None = None
+    ca_file: Path | None = None
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    hub_endpoint: str = "https://huggingface.co"
+    hub_token: str | None = field(default=None, repr=False)
+    docker_config: Path = Path("~/.docker/config.json")
+    registry_username: str | None = None
+    registry_password: str | None = field(default=None, repr=False)
+    dockerhub_api: str = "https://hub.docker.com"
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings, or raise SettingsError with the variable's name and the fix."""
+    ca = environ.get("FACTORY_CA")
+    if ca and not Path(ca).is_file():
+        raise SettingsError(f"no such file ({ca})", where="FACTORY_CA", fix="name a PEM bundle, or unset it")
+    network = environ.get("FACTORY_NETWORK")
+    if network not in (None, "", "host", "none", "bridge", "default"):
+        raise SettingsError(f"unknown network ({network})", where="FACTORY_NETWORK", fix="use host, or unset it")
+    config = Path(environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json"
+    return Settings(
+        home=Path(environ.get("FACTORY_HOME", ".factory")),
+        registry_prefix=environ.get("FACTORY_REGISTRY") or None,
+        stand_in_base=environ.get("FACTORY_BASE") or None,
+        network=network or None,
+        ca_file=Path(ca) if ca else None,
+        proxies={k: environ[k] for k in ("http_proxy", "https_proxy", "no_proxy") if environ.get(k)},
+        hub_endpoint=(environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+        hub_token=environ.get("HF_TOKEN") or None,
+        docker_config=config,
+        registry_username=environ.get("FACTORY_REGISTRY_USERNAME") or None,
+        registry_password=environ.get("FACTORY_REGISTRY_PASSWORD") or None,
+        dockerhub_api=(environ.get("DOCKERHUB_API") or "https://hub.docker.com").rstrip("/"),
+    )
