@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -90,6 +90,20 @@ class Engine(Protocol):
         self, reference: str, *, environment: Mapping[str, str], volume: Path | None, options: BuildOptions
     ) -> AbstractContextManager[Worker]:
         """Start the image as RunPod does, in the SDK's local mode; the container is removed on leaving."""
+        ...
+
+    def has_gpu(self) -> bool:
+        """Can this engine give a container an NVIDIA GPU (an `nvidia` runtime or a CDI device in its info)?"""
+        ...
+
+    def run_once(
+        self, reference: str, command: Sequence[str], *, environment: Mapping[str, str], options: BuildOptions
+    ) -> tuple[int, str]:
+        """Run a command in a fresh container of the image, to its end, and remove the container (on Ctrl-C too).
+
+        The command replaces the image's own (no shell, no GPU, no volume). Returns the exit code and what was printed,
+        stdout and stderr together. Raises EngineUnreachable, or BaseMissing when the engine has no such image.
+        """
         ...
 
     def remove(self, reference: str) -> None:
