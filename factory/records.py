@@ -19,10 +19,11 @@ GB = 1_000_000_000
 class Progress:
     """One thing that moved: a step that started, a line it printed, bytes that went over the wire.
 
-    `key` is stable for one step, layer or file; `text` is for people; `current` and `total` are bytes.
+    `key` is stable for one step, layer or file; `text` is for people; `current` and `total` are bytes. A `note` is a
+    warning that stays on the screen; `stage` is the pipeline's own (a stage begins or ends).
     """
 
-    kind: Literal["step", "log", "bytes", "note"]
+    kind: Literal["stage", "step", "log", "bytes", "note"]
     key: str
     text: str
     state: Literal["started", "running", "done", "cached", "failed"] = "running"

@@ -15,7 +15,7 @@ Variables:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Settings:
     network: str | None = None
     ca_file: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)
+    docker_host: str | None = None  # None: the default socket
+    worker_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     hub_endpoint: str = "https://huggingface.co"
     hub_token: str | None = field(default=None, repr=False)
     docker_config: Path = Path("~/.docker/config.json")
@@ -56,6 +58,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         network=network or None,
         ca_file=Path(ca) if ca else None,
         proxies={k: environ[k] for k in ("http_proxy", "https_proxy", "no_proxy") if environ.get(k)},
+        docker_host=environ.get("DOCKER_HOST") or None,
+        worker_environment=secrets(("HF_ENDPOINT", "HF_TOKEN"), environ),
         hub_endpoint=(environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
         hub_token=environ.get("HF_TOKEN") or None,
         docker_config=config,
@@ -63,3 +67,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         registry_password=environ.get("FACTORY_REGISTRY_PASSWORD") or None,
         dockerhub_api=(environ.get("DOCKERHUB_API") or "https://hub.docker.com").rstrip("/"),
     )
+
+
+def secrets(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the values that this machine has for a recipe's secrets, for the workers that verify starts."""
+    return {name: environ[name] for name in names if environ.get(name)}

@@ -1,0 +1,272 @@
+"""The road: which stage follows which. Read this first.
+
+    check → resolve → size → render → build → push → verify
+
+`Line` walks it for one recipe, as far as it is asked. Each stage's result is made once, when something first needs it.
+Stages know only ports; the doors to the outside come from `wiring`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Protocol
+
+from factory import recipe as recipes
+from factory.checks import check
+from factory.checks.finding import Finding
+from factory.errors import CheckError, FactoryError, ImageNotInRegistry
+from factory.ports import Engine, ImageDirectory, ModelHub, Registry
+from factory.recipe.load import RecipeFile
+from factory.records import (
+    BaseImage,
+    BuildOptions,
+    Context,
+    DiskPlan,
+    Image,
+    ModelFiles,
+    Progress,
+    PushedImage,
+    Report,
+    Tell,
+)
+from factory.references import parse, with_prefix
+from factory.stages.build import build
+from factory.stages.push import push
+from factory.stages.render import render
+from factory.stages.resolve import resolve
+from factory.stages.size import size
+from factory.stages.verify import verify
+from factory.wording import count_text, size_text
+
+Stage = Literal["check", "resolve", "size", "render", "build", "push", "verify"]
+
+
+class Doors(Protocol):
+    """What the road needs of the outside; `wiring.Clients` opens each door on first use."""
+
+    @property
+    def hub(self) -> ModelHub:
+        """The model hub."""
+
+    @property
+    def engine(self) -> Engine:
+        """The Docker engine."""
+
+    @property
+    def registry(self) -> Registry:
+        """The registry that images are pushed to and bases come from."""
+
+    @property
+    def directory(self) -> ImageDirectory:
+        """Docker Hub's own API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this machine adds to a recipe; none of it changes what the recipe means.
+
+    `environment` goes to the workers that verify starts; `source_revision` is the git commit of the recipe's folder.
+    """
+
+    home: Path
+    options: BuildOptions = field(default_factory=BuildOptions)
+    registry_prefix: str | None = None
+    stand_in_base: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    source_revision: str | None = None
+
+
+@dataclass(slots=True)
+class Walk:
+    """One stage under way: its listener, and the few words that the display shows when it is done."""
+
+    tell: Tell
+    summary: str = ""
+    is_cached: bool = False  # nothing had to be done
+
+
+@dataclass
+class Line:
+    """One recipe on the road; `tell` gives the listener of a stage, `seconds` what each stage took."""
+
+    file: RecipeFile
+    doors: Doors
+    machine: Machine
+    tell: Callable[[Stage], Tell]
+    is_forced: bool = False
+    seconds: dict[Stage, float] = field(default_factory=dict)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What check found, with the model's files in hand; raises CheckError at the first `error`."""
+        models = self.models
+        with self._stage("check") as stage:
+            found = check(self.file, models)
+            warnings = [finding for finding in found if finding.severity == "warning"]
+            for finding in warnings:
+                stage.tell(Progress("note", finding.rule, str(finding)))
+            stage.summary = count_text(len(warnings), "warning") if warnings else "clean"
+            if errors := tuple(str(f) for f in found if f.severity == "error"):
+                raise CheckError(errors)
+            return found
+
+    @cached_property
+    def models(self) -> tuple[ModelFiles, ...]:
+        """The models' exact files."""
+        with self._stage("resolve") as stage:
+            models = resolve(self.file.recipe, self.doors.hub, stage.tell)
+            files = sum(len(model.files) for model in models)
+            stage.summary = f"{size_text(sum(model.unique_bytes for model in models))} in {count_text(files, 'file')}"
+            return models
+
+    @cached_property
+    def plan(self) -> DiskPlan:
+        """The disks, from an estimate of the image."""
+        models, neighbours = self.models, self.neighbours
+        with self._stage("size") as stage:
+            plan = size(self.file.recipe, models, neighbours=neighbours)
+            for warning in plan.warnings:
+                stage.tell(Progress("note", "size", warning))
+            stage.summary = f"container disk {plan.container.size_gb} GB"
+            if plan.volume:
+                stage.summary += f", volume {plan.volume.size_gb} GB"
+            return plan
+
+    @cached_property
+    def neighbours(self) -> tuple[tuple[str, tuple[ModelFiles, ...]], ...]:
+        """The recipes beside this one that name the same volume, with their models' files."""
+        own = self.file.recipe
+        if own.volume is None:
+            return ()
+        found = []
+        for path in sorted(self.file.path.resolve().parent.glob("*.yaml")):
+            other = _load_neighbour(path)
+            if other and other.name != own.name and other.volume_name == own.volume_name:
+                found.append((other.name, resolve(other, self.doors.hub)))
+        return tuple(found)
+
+    @cached_property
+    def context(self) -> Context:
+        """The build context, its base pinned by digest where the registry could be asked."""
+        models = self.models
+        with self._stage("render") as stage:
+            context = render(
+                self.file,
+                models,
+                self._base(stage.tell),
+                repository=self.repository,
+                weights=self._weights(stage.tell),
+                source_revision=self.machine.source_revision,
+            )
+            for warning in context.warnings:
+                stage.tell(Progress("note", "render", warning))
+            stage.summary = context.reference
+            return context
+
+    @cached_property
+    def image(self) -> Image:
+        """The image in the engine; checked and sized before a byte is built."""
+        self.findings, self.plan  # noqa: B018 - both raise before anything is spent
+        context = self.context
+        with self._stage("build") as stage:
+            image = build(context, self.doors.engine, self.machine.options, stage.tell, force=self.is_forced)
+            stage.is_cached = not image.was_built
+            stage.summary = f"{size_text(image.unpacked_bytes)} unpacked"
+            return image
+
+    @cached_property
+    def pushed(self) -> PushedImage:
+        """The image in the registry."""
+        image = self.image
+        with self._stage("push") as stage:
+            pushed = push(image, self.doors.engine, stage.tell)
+            stage.is_cached = pushed.sent_bytes == 0
+            stage.summary = f"{size_text(pushed.sent_bytes)} sent, {pushed.digest[:19]}…"
+            return pushed
+
+    def find_pushed(self) -> PushedImage:
+        """Return the image that this recipe's tag names in the registry, without building."""
+        context = self.context
+        digest = self.doors.registry.digest(context.reference)
+        if digest is None:
+            raise ImageNotInRegistry(
+                "the registry has no image of this recipe as it is now",
+                where=context.reference,
+                fix=f"run `factory build {self.file.path} --push`",
+            )
+        return PushedImage(context.repository, context.tag, digest)
+
+    def verify(self, pushed: PushedImage, *, runs: bool) -> tuple[Report, DiskPlan]:
+        """Prove the pushed image, and size the disks again: exactly, from what the registry holds."""
+        recipe = self.file.recipe
+        needs_volume = any(model.placement in ("volume", "cached") for model in self.models)
+        volume = self.machine.home / "volumes" / recipe.volume_name if needs_volume else None
+        if volume is not None and runs:
+            volume.mkdir(parents=True, exist_ok=True)
+        with self._stage("verify") as stage:
+            report = verify(
+                recipe,
+                pushed,
+                self.doors.registry,
+                directory=self.doors.directory,
+                engine=self.doors.engine if runs else None,
+                environment={**recipe.env, **self.machine.environment},
+                volume=volume,
+                options=self.machine.options,
+                tell=stage.tell,
+            )
+            stage.summary = (
+                f"{count_text(len(report.checks), 'check')}, {count_text(len(report.answers), 'job')} answered"
+            )
+            exact = size(recipe, self.models, image=report.size, neighbours=self.neighbours)
+            return report, exact
+
+    @cached_property
+    def repository(self) -> str:
+        """Where the image goes: the recipe's repository, under this machine's registry when it names one."""
+        repository = self.file.recipe.image.repository
+        prefix = self.machine.registry_prefix
+        return with_prefix(repository, prefix) if prefix else repository
+
+    def _base(self, tell: Tell) -> BaseImage:
+        reference = self.machine.stand_in_base or self.file.recipe.image.base_reference
+        if parse(reference).digest:
+            return BaseImage(reference)
+        try:
+            return BaseImage(reference, self.doors.registry.digest(reference))
+        except FactoryError as error:
+            tell(Progress("note", "base", f"base not pinned: {error}"))
+            return BaseImage(reference)
+
+    def _weights(self, tell: Tell) -> Path | None:
+        """Bring the weights that go into the image to this machine (never through a layer with a token in it)."""
+        folder = self.machine.home / "weights" / self.file.recipe.name
+        baked = [model for model in self.models if model.placement == "image"]
+        for model in baked:
+            self.doors.hub.download(model.repo, model.commit, model.files, folder / model.key, tell)
+        return folder if baked else None
+
+    @contextmanager
+    def _stage(self, name: Stage) -> Iterator[Walk]:
+        walk, start = Walk(self.tell(name)), time.monotonic()
+        walk.tell(Progress("stage", name, "", "started"))
+        try:
+            yield walk
+        except BaseException:
+            walk.tell(Progress("stage", name, "", "failed"))
+            raise
+        self.seconds[name] = time.monotonic() - start
+        walk.tell(Progress("stage", name, walk.summary, "cached" if walk.is_cached else "done"))
+
+
+def _load_neighbour(path: Path) -> recipes.Recipe | None:
+    """Load a recipe that only matters when it shares the volume; one that can't be read shares nothing."""
+    try:
+        return recipes.load(path).recipe
+    except FactoryError:
+        return None

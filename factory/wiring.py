@@ -1,0 +1,88 @@
+"""The only place that builds clients. A door is opened on first use, so `factory size` never imports docker."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from factory.records import BuildOptions
+from factory.settings import Settings, secrets
+
+if TYPE_CHECKING:
+    from factory.clients.credentials import Credentials
+    from factory.pipeline import Machine
+    from factory.ports import Engine, ImageDirectory, ModelHub, Registry
+    from factory.recipe.load import RecipeFile
+
+
+@dataclass
+class Clients:
+    """The doors of `pipeline.Doors`, built from the machine's settings."""
+
+    settings: Settings
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """Logins for registries: from the environment, Docker's config, or its helpers."""
+        from factory.clients.credentials import Credentials
+
+        s = self.settings
+        return Credentials(s.docker_config, s.registry_username, s.registry_password)
+
+    @cached_property
+    def hub(self) -> ModelHub:
+        """The Hugging Face Hub."""
+        from factory.clients.huggingface import HuggingFaceHub
+
+        return HuggingFaceHub(self.settings.hub_endpoint, self.settings.hub_token)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The Docker engine that DOCKER_HOST names."""
+        from factory.clients.docker_engine import DockerEngine
+
+        return DockerEngine(self.settings.docker_host, login_for=self.credentials.login_for)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Any registry that speaks the Distribution API."""
+        from factory.clients.registry import DistributionRegistry
+
+        return DistributionRegistry(login_for=self.credentials.login_for)
+
+    @cached_property
+    def directory(self) -> ImageDirectory:
+        """Docker Hub's own API."""
+        from factory.clients.dockerhub import DockerHub
+
+        return DockerHub(self.settings.dockerhub_api, login_for=self.credentials.login_for)
+
+
+def machine(
+    settings: Settings, file: RecipeFile, *, network: str | None = None, ca_file: Path | None = None
+) -> Machine:
+    """Return what this machine adds to a recipe; flags win over settings."""
+    from factory.pipeline import Machine
+
+    return Machine(
+        home=settings.home,
+        options=BuildOptions(network or settings.network, ca_file or settings.ca_file, settings.proxies),
+        registry_prefix=settings.registry_prefix,
+        stand_in_base=settings.stand_in_base,
+        environment={**settings.worker_environment, **secrets(file.recipe.secrets)},
+        source_revision=_git_revision(file.path.resolve().parent),
+    )
+
+
+def _git_revision(folder: Path) -> str | None:
+    """Return the commit of the recipe's checkout; None outside one, or where git is not installed."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

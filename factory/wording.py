@@ -1,0 +1,25 @@
+"""How numbers are written for people: decimal units, as on RunPod's bill and on the Hub's pages."""
+
+from __future__ import annotations
+
+
+def size_text(size_bytes: float) -> str:
+    """Return `69.0 GB`, `91.6 MB`, `12.3 kB` or `812 B`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor * 0.9995:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return `0.4 s`, `12 s` or `3 min 20 s`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def count_text(number: int, noun: str) -> str:
+    """Return `1 file` or `2 files`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
