@@ -1,0 +1,87 @@
+"""The `factory` command: words in, words out. It only translates; the road is `pipeline`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from factory import __version__
+from factory.commands.build import build
+from factory.commands.check import check
+from factory.commands.emulator import emulator
+from factory.commands.push import push
+from factory.commands.render import render
+from factory.commands.resolve import resolve
+from factory.commands.saying import say
+from factory.commands.schema import schema
+from factory.commands.size import size
+from factory.commands.verify import verify
+from factory.errors import FactoryError, Interrupted
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="factory %(version)s")
+def cli() -> None:
+    """Turn one YAML recipe into a right-sized, verified model image for RunPod Serverless.
+
+    \b
+    The road:   check → resolve → size → render → build → push → verify
+    Start with: factory check recipes/minilm.yaml
+                factory size recipes/wan.yaml
+                factory build recipes/minilm.yaml --push
+                factory verify recipes/minilm.yaml
+
+    Results go to stdout, progress to stderr. Exit codes: a decade per stage (docs/errors.md).
+    """
+
+
+for command in (check, schema, resolve, size, render, build, push, verify, emulator):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command; every failure is one sentence on stderr and an exit code."""
+    wants_traceback = "--debug" in sys.argv
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        sys.exit(cli.main(arguments, prog_name="factory", standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as refusal:
+        refusal.show()
+        sys.exit(refusal.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail(Interrupted("interrupted"), arguments)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except FactoryError as error:
+        if wants_traceback:
+            raise
+        _fail(error, arguments)
+    except Exception as bug:
+        if wants_traceback:
+            raise
+        _report(bug)
+
+
+def _fail(error: FactoryError, arguments: list[str]) -> None:
+    if "--json" in arguments:
+        click.echo(json.dumps({"error": error.as_record()}, indent=2))
+    say(error)
+    sys.exit(error.exit_code)
+
+
+def _report(bug: Exception) -> None:
+    """Write what a maintainer needs to a file; say one line."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="factory-report-", suffix=".txt", delete=False) as report:
+        report.write(f"factory {__version__}, Python {sys.version}\narguments: {sys.argv[1:]}\n\n")
+        report.write("".join(traceback.format_exception(bug)))
+    click.echo(f"error: this is a bug in factory ({type(bug).__name__}); the report is {Path(report.name)}", err=True)
+    sys.exit(1)

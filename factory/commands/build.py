@@ -1,0 +1,37 @@
+"""`factory build`: from recipes to images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from factory.commands import options
+
+
+@click.command()
+@options.recipes
+@click.option("--push", "is_pushed", is_flag=True, help="Push the images and print their digests.")
+@options.jobs
+@options.force
+@options.network
+@options.ca_file
+@options.as_json
+def build(
+    recipes: tuple[Path, ...],
+    is_pushed: bool,
+    jobs: int,
+    force: bool,
+    network: str | None,
+    ca_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Check, size, render and build images; with --push, push them.
+
+    Prints one line per recipe: repository:tag, or repository@digest when pushed. One recipe that fails doesn't stop
+    the others; the exit code is the first failure's.
+    """
+    from factory.commands.lines import walk
+
+    stage = "push" if is_pushed else "build"
+    walk(recipes, stage, jobs=jobs, force=force, network=network, ca_file=ca_file, as_json=as_json)

@@ -1,0 +1,133 @@
+"""One live display for every recipe under way: ticks for what is done, one moving line for what is not.
+
+On a terminal it redraws in place; elsewhere it prints plain lines. Always on stderr: stdout carries the result.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from factory.pipeline import Stage
+from factory.records import Progress, Tell
+from factory.wording import seconds_text, size_text
+
+TICKS = {"done": ("✓", "green"), "cached": ("✓", "green"), "failed": ("✗", "red")}
+
+
+@dataclass(slots=True)
+class Task:
+    """One recipe's place on the road, as the display knows it."""
+
+    stage: str = ""
+    text: str = ""
+    started: float = 0.0
+    transfers: dict[str, tuple[int, int]] = field(default_factory=dict)  # key → (current, total) bytes
+
+    def restart(self, stage: str) -> None:
+        """Begin a stage."""
+        self.stage, self.text, self.started, self.transfers = stage, "", time.monotonic(), {}
+
+    @property
+    def bytes_text(self) -> str:
+        """What has moved of what there is to move; empty when nothing moves."""
+        current, total = (
+            (sum(column) for column in zip(*self.transfers.values(), strict=True)) if self.transfers else (0, 0)
+        )
+        return f"{size_text(min(current, total))} of {size_text(total)}" if total else ""
+
+
+class Display:
+    """Shows progress of several recipes; `listener(recipe)(stage)` is the `Tell` of one stage.
+
+    `stop()` makes every listener raise KeyboardInterrupt at its next event: so Ctrl-C reaches stages in threads.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._tasks: dict[str, Task] = {}
+        self._lock = threading.Lock()
+        self._spinner = Spinner("dots")
+        self._is_stopped = False
+        self._live = Live(
+            console=self.console, get_renderable=self._draw, refresh_per_second=8, transient=True, redirect_stdout=False
+        )
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def listener(self, recipe: str) -> Callable[[Stage], Tell]:
+        """Return what makes the listener of each stage of one recipe."""
+        return lambda stage: lambda progress: self._hear(recipe, stage, progress)
+
+    def stop(self) -> None:
+        """Stop every stage at its next sign of life."""
+        self._is_stopped = True
+
+    def _hear(self, recipe: str, stage: Stage, progress: Progress) -> None:
+        if self._is_stopped and progress.state not in ("failed", "done"):
+            raise KeyboardInterrupt
+        with self._lock:
+            task = self._tasks.setdefault(recipe, Task())
+            match progress.kind:
+                case "stage":
+                    self._hear_stage(recipe, task, progress)
+                case "step":
+                    self._hear_step(recipe, task, progress)
+                case "bytes":
+                    task.transfers[progress.key] = (progress.current, progress.total or progress.current)
+                case "note":
+                    self._print(recipe, task.stage, "!", "yellow", progress.text)
+                case "log":
+                    task.text = progress.text
+
+    def _hear_stage(self, recipe: str, task: Task, progress: Progress) -> None:
+        if progress.state == "started":
+            task.restart(progress.key)
+            return
+        tick, style = TICKS[progress.state]
+        took = "up to date" if progress.state == "cached" else seconds_text(time.monotonic() - task.started)
+        self._print(recipe, progress.key, tick, style, progress.text, took)
+        task.stage = ""
+
+    def _hear_step(self, recipe: str, task: Task, progress: Progress) -> None:
+        task.text = progress.text
+        if not self.console.is_terminal and progress.state == "started":
+            self._print(recipe, task.stage, "·", "dim", progress.text)
+
+    def _print(self, recipe: str, stage: str, tick: str, style: str, text: str, took: str = "") -> None:
+        line = Text.assemble((tick, style), f" {recipe} ", (f"{stage:8}", "bold"), f" {text}")
+        if took:
+            line.append(f"  {took}", "dim")
+        self.console.print(line)
+
+    def _draw(self) -> RenderableType:
+        with self._lock:
+            rows = [self._row(recipe, task) for recipe, task in self._tasks.items() if task.stage]
+        return Group(*rows)
+
+    def _row(self, recipe: str, task: Task) -> RenderableType:
+        row = Table.grid(padding=(0, 1))
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, overflow="ellipsis", max_width=max(20, self.console.width - 50))
+        took = seconds_text(time.monotonic() - task.started)
+        stage = Text.assemble(f"{recipe} ", (f"{task.stage:8}", "bold"))
+        row.add_row(self._spinner, stage, Text(task.text), Text(task.bytes_text, "cyan"), Text(took, "dim"))
+        return row

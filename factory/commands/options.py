@@ -1,0 +1,24 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+recipe = click.argument("recipe", type=click.Path(path_type=Path))
+recipes = click.argument("recipes", type=click.Path(path_type=Path), nargs=-1, required=True)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+network = click.option(
+    "--network", type=click.Choice(["host"]), help="Network of this machine for RUN steps and test runs."
+)
+ca_file = click.option(
+    "--ca",
+    "ca_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM bundle to trust while RUN steps run; leaves no trace in the image.",
+)
+jobs = click.option(
+    "--jobs", type=click.IntRange(1, 32), default=1, show_default=True, help="Recipes worked on at once."
+)
+force = click.option("--force", is_flag=True, help="Build even when the image is there already.")

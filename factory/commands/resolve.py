@@ -1,0 +1,26 @@
+"""`factory resolve`: a model's exact files, from the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from factory.commands import options
+
+
+@click.command()
+@options.recipe
+@options.as_json
+def resolve(recipe: Path, as_json: bool) -> None:
+    """List the files, bytes and digests of a recipe's models at one commit, and their true size."""
+    from factory.commands.lines import open_line
+    from factory.commands.output import print_json
+    from factory.commands.tables import print_files
+
+    with open_line(recipe) as line:
+        models = line.models
+    if as_json:
+        print_json(models)
+    else:
+        print_files(models)

@@ -1,0 +1,15 @@
+"""`factory emulator` at work: serve until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from factory.emulator.hub import create_hub
+from factory.emulator.serve import serve
+
+
+def serve_hub(folder: Path, host: str, port: int) -> None:
+    """Serve the hub; print its URL on stdout once it answers, so that a script can wait for it."""
+    serve(create_hub(folder), host, port, lambda url: click.echo(f"HF_ENDPOINT={url}"))
