@@ -19,7 +19,7 @@
     │   ├── PushDenied 61 · RegistryUnreachable 62 · RegistryFull 63 · RegistryFailed 64
     └── VerifyError 70
         ├── ImageNotInRegistry 71 · BlobMissing 72 · PlatformMismatch 73 · WorkerExited 74
-        ├── TestJobFailed 75 · DockerHubFailed 76
+        ├── TestJobFailed 75 · DockerHubFailed 76 · RegistryDenied 77
     Settings 3 · Interrupted 130 (Ctrl-C) · anything else 1, a bug of ours
 
 A message is one sentence: where, what is wrong, what was found. `fix` is one thing to do. Neither ever holds a secret.
@@ -310,3 +310,9 @@ class DockerHubFailed(VerifyError):
     """Docker Hub's own API contradicts the registry, or refuses (404, 401, 429)."""
 
     exit_code, code = 76, "docker_hub"
+
+
+class RegistryDenied(VerifyError):
+    """The registry answered 401 or 403: no credentials, wrong ones, or ones that may not read this repository."""
+
+    exit_code, code = 77, "registry_denied"

@@ -14,6 +14,7 @@ from factory.records import (
     Image,
     Manifest,
     ModelFile,
+    PullLimit,
     PushedImage,
     RepoInfo,
     Tell,
@@ -112,7 +113,10 @@ class Engine(Protocol):
 
 
 class Registry(Protocol):
-    """A container registry that speaks the Distribution API. Raises ImageNotInRegistry and RegistryUnreachable."""
+    """A container registry that speaks the Distribution API.
+
+    Raises ImageNotInRegistry, RegistryDenied, RegistryUnreachable and RegistryFailed. References are full names.
+    """
 
     def digest(self, reference: str) -> str | None:
         """Return the digest that a tag has now, by HEAD; None when there is no such tag."""
@@ -127,7 +131,11 @@ class Registry(Protocol):
         ...
 
     def read(self, repository: str, digest: str, start: int, length: int) -> bytes:
-        """Read a range of a blob."""
+        """Read a range of a blob. Raises BlobMissing when it is absent or ends before the range does."""
+        ...
+
+    def pull_limit(self, repository: str) -> PullLimit | None:
+        """Return what the repository's registry last said of its pull limit; None when it said nothing."""
         ...
 
 

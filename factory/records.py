@@ -275,8 +275,15 @@ class HubTag:
     full_size_bytes: int
     last_updated: str
     is_private: bool
-    pulls_left: int | None
-    pulls_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PullLimit:
+    """How many pulls a registry still grants these credentials, of how many, in a window of `window_s` seconds."""
+
+    left: int
+    limit: int
+    window_s: int
 
 
 @dataclass(frozen=True, slots=True)
