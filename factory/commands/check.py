@@ -14,7 +14,7 @@ from factory.commands import options
 @click.option("--online", is_flag=True, help="Also run the checks that need the models' files from the Hub.")
 @options.as_json
 def check(recipes: tuple[Path, ...], online: bool, as_json: bool) -> None:
-    """Read recipes (all of recipes/ by default) and say everything that is wrong with them.
+    """Say everything that is wrong with recipes (all of recipes/ by default).
 
     One line per finding on stdout: FILE:LINE: severity[rule] …. Exit code 0 clean or warnings only, 10 a recipe can't
     be read, 11 a check of severity `error` fails.

@@ -13,7 +13,10 @@ from factory.commands import options
 @options.recipe
 @options.as_json
 def resolve(recipe: Path, as_json: bool) -> None:
-    """List the files, bytes and digests of a recipe's models at one commit, and their true size."""
+    """List the exact files of a recipe's models, and their true size.
+
+    Bytes and digests at one commit, recursively, as the patterns of the recipe select them.
+    """
     from factory.commands.lines import open_line
     from factory.commands.output import print_json
     from factory.commands.tables import print_files

@@ -13,7 +13,7 @@ from factory.commands import options
 @options.recipe
 @options.as_json
 def size(recipe: Path, as_json: bool) -> None:
-    """Show the true size of the models, the disks they need, and how they fit the GPUs, with the arithmetic.
+    """Show the disks and GPU memory that a recipe needs, with the arithmetic.
 
     Exit codes: 31 the recipe's container disk is too small, 32 its volume, 34 no GPU pool holds the weights.
     """

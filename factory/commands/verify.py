@@ -15,7 +15,11 @@ from factory.commands import options
 @options.network
 @options.as_json
 def verify(recipe: Path, is_still: bool, network: str | None, as_json: bool) -> None:
-    """Prove a recipe's pushed image: every blob, the platform, its exact size; then start it and run its test jobs."""
+    """Prove that a recipe's pushed image is whole, starts and answers.
+
+    Every blob by digest, the platform and the exact size, from the registry (and Docker Hub's own API); then the pulled
+    image is started and runs the recipe's test jobs.
+    """
     from factory.commands.lines import open_line
     from factory.commands.output import print_json
     from factory.commands.tables import print_report

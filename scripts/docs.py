@@ -1,0 +1,73 @@
+"""Write docs/commands.md and docs/errors.md from the code, so that they can't fall behind it: `make docs`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from factory import errors, settings
+from factory.cli import cli
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def commands_page() -> str:
+    """Return docs/commands.md: the help of every command, as the terminal shows it."""
+    parts = [
+        "# Commands\n",
+        "Made from the help by `make docs`; a test holds it. Results go to stdout, progress and warnings to stderr.\n",
+        f"```text\n{_help(cli, 'factory')}\n```\n",
+    ]
+    for name, command in sorted(cli.commands.items()):
+        parts.append(f"## factory {name}\n\n```text\n{_help(command, f'factory {name}')}\n```\n")
+    parts.append(f"## The machine's settings\n\n```text\n{inspect.getdoc(settings)}\n```\n")
+    parts.append("Flags win over settings. `--debug` with any command shows the traceback of an error.\n")
+    return "\n".join(parts)
+
+
+def errors_page() -> str:
+    """Return docs/errors.md: every exit code, its name in `--json`, and what it means."""
+    rows = [f"| {e.exit_code} | `{e.code}` | {e.__name__} | {_first_line(e)} |" for e in error_classes()]
+    return "\n".join(
+        [
+            "# Errors and exit codes\n",
+            "Made from `factory/errors.py` by `make docs`; a test holds it. An error is one sentence on stderr: where,",
+            "what is wrong and what was found; then one thing to do. With `--json`, stdout gets",
+            '`{"error": {"code", "exit_code", "where", "what", "fix", "details"}}`. A stage owns a decade; 0 is success,',
+            "1 a bug of ours (a report file is written and named), 2 a wrong command line.\n",
+            "| exit | code | class | meaning |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def error_classes() -> Iterator[type[errors.FactoryError]]:
+    """Yield every class of the tree, by exit code."""
+    found = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.FactoryError)]
+    yield from sorted((c for c in found if c is not errors.FactoryError), key=lambda c: c.exit_code)
+
+
+def _first_line(kind: type) -> str:
+    return " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+
+
+def _help(command: click.Command, path: str) -> str:
+    parent = click.Context(cli, **cli.context_settings, terminal_width=100)
+    return command.get_help(
+        click.Context(
+            command,
+            parent=None if command is cli else parent,
+            info_name=path,
+            **(cli.context_settings | {"terminal_width": 100}),
+        )
+    )
+
+
+if __name__ == "__main__":
+    (DOCS / "commands.md").write_text(commands_page())
+    (DOCS / "errors.md").write_text(errors_page())
