@@ -1,0 +1,67 @@
+"""The machine's settings: what is read, what is refused, what is never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from factory import settings
+from factory.errors import SettingsError
+
+
+def test_an_empty_environment_gives_the_public_services() -> None:
+    """With nothing set, factory talks to the public Hub, Docker Hub and the default engine."""
+    read = settings.read({})
+    assert read.hub_endpoint == "https://huggingface.co"
+    assert read.dockerhub_api == "https://hub.docker.com"
+    assert (read.docker_host, read.registry_prefix, read.network, read.ca_file) == (None, None, None, None)
+
+
+def test_values_are_taken_from_the_environment(tmp_path: Path) -> None:
+    """Each variable reaches its field; a trailing slash of an endpoint does no harm."""
+    ca = tmp_path / "ca.pem"
+    ca.write_text("")
+    read = settings.read(
+        {
+            "HF_ENDPOINT": "http://127.0.0.1:8101/",
+            "HF_TOKEN": "hf_x",
+            "DOCKER_HOST": "unix:///x.sock",
+            "DOCKER_CONFIG": str(tmp_path),
+            "FACTORY_REGISTRY": "127.0.0.1:5000",
+            "FACTORY_NETWORK": "host",
+            "FACTORY_CA": str(ca),
+            "http_proxy": "http://p:1",
+        }
+    )
+    assert read.hub_endpoint == "http://127.0.0.1:8101"
+    assert read.docker_config == tmp_path / "config.json"
+    assert (read.docker_host, read.network, read.ca_file) == ("unix:///x.sock", "host", ca)
+    assert read.proxies == {"http_proxy": "http://p:1"}
+    assert read.worker_environment == {"HF_ENDPOINT": "http://127.0.0.1:8101/", "HF_TOKEN": "hf_x"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"FACTORY_CA": "/nowhere.pem"}, "FACTORY_CA: no such file (/nowhere.pem); name a PEM bundle, or unset it"),
+        ({"FACTORY_NETWORK": "hots"}, "FACTORY_NETWORK: unknown network (hots); use host, or unset it"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(environ: dict[str, str], sentence: str) -> None:
+    """A setting that can't be used names the variable, what was found and the fix; exit code 3."""
+    with pytest.raises(SettingsError) as caught:
+        settings.read(environ)
+    assert str(caught.value) == sentence
+    assert caught.value.exit_code == 3
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    """Printing the settings shows no token and no password."""
+    text = repr(settings.read({"HF_TOKEN": "hf_secret", "FACTORY_REGISTRY_PASSWORD": "hunter2"}))
+    assert "hf_secret" not in text and "hunter2" not in text
+
+
+def test_secrets_are_picked_by_name() -> None:
+    """Only the secrets that a recipe names, and that this machine has, are handed on."""
+    assert settings.secrets(["A", "B"], {"A": "1", "C": "3"}) == {"A": "1"}
