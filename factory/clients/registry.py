@@ -1,0 +1,275 @@
+"""A container registry over the Distribution API (github.com/opencontainers/distribution-spec, v1.1), read only.
+
+Plain HTTP to a registry on loopback, as Docker does, HTTPS to any other. A proxy and a CA file of the machine are
+honoured as httpx does (`https_proxy`, `SSL_CERT_FILE`), except towards loopback.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import httpx
+import stamina
+
+from factory.clients.manifests import ACCEPT, INDEX_TYPES, config_platform, pick_child, read_manifest
+from factory.clients.registry_auth import Login, RegistryAuth
+from factory.errors import (
+    BlobMissing,
+    ImageNotInRegistry,
+    RegistryDenied,
+    RegistryFailed,
+    RegistryUnreachable,
+    VerifyError,
+)
+from factory.records import Manifest, PullLimit
+from factory.references import Reference, is_loopback, parse
+
+DOCKER_HUB_HOST = "registry-1.docker.io"  # where Docker Hub's registry answers; `docker.io` itself is a web page
+METADATA_LIMIT_BYTES = 4 * 1024 * 1024  # registries cap manifests at 4 MiB (distribution-spec v1.1, "Push")
+RETRIED = (408, 429, 500, 502, 503, 504)
+
+
+class DistributionRegistry:
+    """Implements `ports.Registry`. Safe to use from several threads; close it, or use it in a `with` block.
+
+    Connection errors, 429 (its `Retry-After` obeyed) and 5xx are tried again until `patience_s` seconds are over.
+    `login_for` is `Credentials.login_for`; `timeout_s` is for one connect, and for one silence while reading.
+    Manifest HEADs don't count as pulls on Docker Hub, GETs do (docs.docker.com/docker-hub/usage/pulls, 2026-11).
+    """
+
+    def __init__(
+        self,
+        login_for: Callable[[str], Login | None],
+        *,
+        timeout_s: float = 30.0,
+        patience_s: float = 45.0,
+    ) -> None:
+        self._login_for = login_for
+        self._timeout_s = timeout_s
+        self._patience_s = patience_s
+        self._clients: dict[str, httpx.Client] = {}
+        self._auths: dict[str, RegistryAuth] = {}
+        self._limits: dict[str, PullLimit] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> DistributionRegistry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for client in self._clients.values():
+            client.close()
+
+    def digest(self, reference: str) -> str | None:
+        """Return the digest that a tag has now, by HEAD; None when there is no such tag."""
+        wanted = parse(reference)
+        answer = self._ask("HEAD", wanted, f"manifests/{wanted.target}", {"Accept": ACCEPT})
+        if answer.status_code == 404:
+            return None
+        digest = answer.headers.get("docker-content-digest")
+        return digest if digest else _digest_of(self._manifest_bytes(wanted).content)
+
+    def manifest(self, reference: str) -> Manifest:
+        """Return the linux/amd64 manifest of a tag or digest, and the platform its config names.
+
+        Raises ImageNotInRegistry, PlatformMismatch (an index without linux/amd64), BlobMissing (no config), and
+        VerifyError when bytes and digest differ or the manifest is none we know.
+        """
+        wanted = parse(reference)
+        answer = self._manifest_bytes(wanted)
+        media_type, body = _decode(answer, str(wanted))
+        if media_type in INDEX_TYPES:
+            wanted = wanted.at(pick_child(body, str(wanted)))
+            answer = self._manifest_bytes(wanted)
+            media_type, body = _decode(answer, str(wanted))
+        config, layers = read_manifest(media_type, body, str(wanted))
+        if config.size_bytes > METADATA_LIMIT_BYTES:
+            raise VerifyError(
+                f"the image's config has {config.size_bytes} bytes", where=str(wanted), fix="build it again"
+            )
+        raw = self.read(wanted.repository, config.digest, 0, config.size_bytes)
+        _compare(config.digest, raw, str(wanted))
+        architecture, system = config_platform(raw, str(wanted))
+        return Manifest(_digest_of(answer.content), media_type, config, layers, architecture, system)
+
+    def blob_size(self, repository: str, digest: str) -> int | None:
+        """Return a blob's size by HEAD; None when it is absent."""
+        where = parse(repository)
+        answer = self._ask("HEAD", where, f"blobs/{digest}", {"Accept-Encoding": "identity"})
+        if answer.status_code == 404:
+            return None
+        return int(answer.headers.get("content-length", "0"))
+
+    def read(self, repository: str, digest: str, start: int, length: int) -> bytes:
+        """Read a range of a blob. Raises BlobMissing when it is absent or ends before the range does."""
+        if length == 0:
+            return b""
+        where = parse(repository)
+        span = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
+        answer = self._ask("GET", where, f"blobs/{digest}", span, limit=length)
+        if answer.status_code == 404:
+            raise BlobMissing(f"{digest} is not there", where=where.repository, fix="push the image again")
+        if answer.status_code == 200 and start > 0:
+            raise RegistryFailed("it ignores byte ranges, so blobs can't be checked", where=where.registry)
+        content = answer.content[:length]
+        if answer.status_code == 416 or len(content) < length:
+            raise BlobMissing(
+                f"{digest} ends before byte {start + length}", where=where.repository, fix="push the image again"
+            )
+        return content
+
+    def pull_limit(self, repository: str) -> PullLimit | None:
+        """Return what the repository's registry last said of its pull limit; None when it said nothing."""
+        return self._limits.get(parse(repository).registry)
+
+    def _manifest_bytes(self, wanted: Reference) -> httpx.Response:
+        """GET a manifest and hold it against its digest."""
+        answer = self._ask("GET", wanted, f"manifests/{wanted.target}", {"Accept": ACCEPT}, limit=METADATA_LIMIT_BYTES)
+        if answer.status_code == 404:
+            raise ImageNotInRegistry("no such image", where=str(wanted), fix="push it, or check the name")
+        expected = wanted.digest or answer.headers.get("docker-content-digest")
+        if expected and "v1+" not in answer.headers.get("content-type", ""):  # schema 1 is hashed without signatures
+            _compare(expected, answer.content, str(wanted))
+        return answer
+
+    def _ask(
+        self, method: str, where: Reference, path: str, headers: dict[str, str], *, limit: int = 0
+    ) -> httpx.Response:
+        """Send a request with retries; at most `limit` bytes of the body are read. 2xx, 404 and 416 are returned."""
+        client, auth = self._connection(where.registry)
+        try:
+            for attempt in stamina.retry_context(
+                self._is_worth_a_retry, attempts=8, timeout=self._patience_s, wait_initial=0.2, wait_jitter=0.2
+            ):
+                with attempt:
+                    answer = _send(
+                        client, client.build_request(method, f"/v2/{where.path}/{path}", headers=headers), auth, limit
+                    )
+                    self._note_limit(where.registry, answer)
+                    if answer.status_code in RETRIED:
+                        answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            answer = error.response
+        except httpx.TransportError as error:
+            raise RegistryUnreachable(
+                f"no answer ({type(error).__name__}: {error})",
+                where=where.registry,
+                fix="check its address and network",
+            ) from error
+        return self._judge(answer, where, auth)
+
+    def _judge(self, answer: httpx.Response, where: Reference, auth: RegistryAuth) -> httpx.Response:
+        """Return an answer that means something here; raise the error that the others stand for."""
+        status = answer.status_code
+        if answer.is_success or status in (404, 416):
+            return answer
+        if status in (401, 403):
+            raise RegistryDenied(
+                f"access denied {auth.who} (HTTP {status}): the repository is private, or not there",
+                where=where.repository,
+                fix=f"run `docker login {where.registry}`, or set FACTORY_REGISTRY_USERNAME and _PASSWORD",
+            )
+        if status == 429:
+            wait = retry_after_s(answer)
+            raise RegistryFailed(
+                f"pull limit reached (HTTP 429{f', free again in {wait:.0f} s' if wait else ''})",
+                where=where.registry,
+                fix="wait, or log in for a higher limit",
+            )
+        raise RegistryFailed(f"HTTP {status} is no answer of a registry", where=where.registry, fix="try again later")
+
+    def _is_worth_a_retry(self, error: Exception) -> bool | float:
+        """Decide for stamina: again at once with back-off, after Retry-After, or not at all."""
+        if isinstance(error, httpx.HTTPStatusError):
+            wait = retry_after_s(error.response)
+            if wait is not None:
+                return wait if wait < self._patience_s else False
+            return True
+        return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+
+    def _connection(self, registry: str) -> tuple[httpx.Client, RegistryAuth]:
+        with self._lock:
+            if registry not in self._clients:
+                is_local = is_loopback(registry)
+                host = DOCKER_HUB_HOST if registry == "docker.io" else registry
+                self._clients[registry] = httpx.Client(
+                    base_url=f"{'http' if is_local else 'https'}://{host}",
+                    timeout=self._timeout_s,
+                    follow_redirects=True,
+                    trust_env=not is_local,
+                )
+                self._auths[registry] = RegistryAuth(registry, lambda: self._login_for(registry))
+            return self._clients[registry], self._auths[registry]
+
+    def _note_limit(self, registry: str, answer: httpx.Response) -> None:
+        """Keep `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 98;w=21600` (Docker Hub, seen 2023 to 2026)."""
+        found = [
+            re.fullmatch(r"(\d+)(?:;w=(\d+))?", answer.headers.get(f"ratelimit-{name}", ""))
+            for name in ("limit", "remaining")
+        ]
+        if found[0] and found[1]:
+            self._limits[registry] = PullLimit(int(found[1][1]), int(found[0][1]), int(found[0][2] or 0))
+
+
+def retry_after_s(answer: httpx.Response) -> float | None:
+    """Return how long a 429 or 503 asks us to wait; a number above 10^9 is a Unix time (Docker Hub's older form)."""
+    text = answer.headers.get("retry-after") or answer.headers.get("x-retry-after") or ""
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        return None
+    seconds = float(text)
+    return max(0.0, seconds - time.time()) if seconds > 1e9 else seconds
+
+
+def _send(client: httpx.Client, request: httpx.Request, auth: httpx.Auth, limit: int) -> httpx.Response:
+    """Send, and read no more of the body than `limit` bytes: a registry must not fill our memory."""
+    answer = client.send(request, auth=auth, stream=True)
+    try:
+        body = b""
+        for chunk in answer.iter_bytes():
+            body += chunk
+            if len(body) >= limit:
+                break
+    finally:
+        answer.close()
+    return httpx.Response(
+        answer.status_code, headers=answer.headers, content=body, request=answer.request, history=answer.history
+    )
+
+
+def _decode(answer: httpx.Response, where: str) -> tuple[str, dict[str, object]]:
+    """Return a manifest's media type and content."""
+    try:
+        body = json.loads(answer.content)
+    except ValueError as error:
+        raise VerifyError("the manifest is no JSON", where=where, fix="is this address a registry?") from error
+    if not isinstance(body, dict):
+        raise VerifyError("the manifest is no mapping", where=where, fix="push the image again")
+    header = answer.headers.get("content-type", "").split(";")[0]
+    return str(body.get("mediaType") or header), body
+
+
+def _digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _compare(digest: str, content: bytes, where: str) -> None:
+    """Raise VerifyError when content and digest differ."""
+    algorithm, _, expected = digest.partition(":")
+    found = hashlib.new(algorithm, content).hexdigest() if algorithm in ("sha256", "sha512") else ""
+    if found != expected:
+        raise VerifyError(
+            f"the registry's bytes hash to {algorithm}:{found[:12]}…, not to {digest[:19]}…",
+            where=where,
+            fix="push the image again",
+        )

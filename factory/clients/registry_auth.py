@@ -1,0 +1,163 @@
+"""How a registry lets us in: HTTP Basic, or a short-lived token from the realm that its 401 names.
+
+The flow is that of the distribution project (docs `spec/auth/token.md`, `spec/auth/oauth.md`): 401 with
+`WWW-Authenticate: Bearer realm=…,service=…,scope=…`, GET the realm, use `token` until `expires_in` is over.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from urllib.request import parse_http_list, parse_keqv_list
+
+import httpx
+
+from factory.errors import RegistryDenied
+from factory.references import is_loopback
+
+Login = tuple[str, str]
+
+TOKEN_USERNAME = "<token>"  # noqa: S105  Docker's mark of an identity token, see Credentials.login_for
+CLIENT_ID = "factory"
+DEFAULT_EXPIRY_S = 60  # what the specification says of a token without `expires_in`
+EARLY_S = 10  # renew that long before the end, so that no request is under way when it comes
+
+# Registries whose realm is another host of the same owner. Any other foreign realm gets no credentials.
+KNOWN_REALMS = {"docker.io": "auth.docker.io"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """An Authorization header, and the monotonic second from which it is stale."""
+
+    header: str
+    stale_at_s: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() < self.stale_at_s
+
+
+class RegistryAuth(httpx.Auth):
+    """Answers one registry's 401s, with one pass per repository that all threads share.
+
+    Credentials go to the registry itself and to a realm that belongs to it, over https (http on loopback only);
+    httpx drops the header when a redirect leaves the host. `login` is asked once, when first needed.
+    """
+
+    def __init__(self, registry: str, login: Callable[[], Login | None]) -> None:
+        self._registry = registry
+        self._ask_login = login
+        self._login: Login | None = None
+        self._was_asked = False
+        self._passes: dict[str, _Pass] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def who(self) -> str:
+        """Describe the login for an error message, without its password."""
+        if self._login is None:
+            return "anonymously"
+        return "with an identity token" if self._login[0] == TOKEN_USERNAME else f"as {self._login[0]}"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send with the pass at hand; on 401 get a new one, once. The second 401 is the caller's to judge."""
+        name = request.url.path.rsplit("/", 2)[0]  # /v2/user/name/manifests/x → /v2/user/name
+        used = self._passes.get(name)
+        if used and used.is_fresh:
+            request.headers["Authorization"] = used.header
+        response = yield request
+        if response.status_code != 401 or response.request.url.host != request.url.host:
+            return
+        with self._lock:  # the other threads wait for this one's token
+            current = self._passes.get(name)
+            if current is None or current is used or not current.is_fresh:
+                current = yield from self._renew(response)
+                if current is None:
+                    return
+                self._passes[name] = current
+        request.headers["Authorization"] = current.header
+        yield request
+
+    def _renew(self, response: httpx.Response) -> Generator[httpx.Request, httpx.Response, _Pass | None]:
+        """Get a pass for the challenge of a 401; None when the challenge is one we can't or mustn't answer."""
+        challenges = dict(_parse(text) for text in response.headers.get_list("www-authenticate"))
+        login = self._get_login()
+        if "bearer" in challenges:
+            answer = yield self._token_request(challenges["bearer"], login)
+            return self._read_token(answer)
+        if "basic" in challenges and login and login[0] != TOKEN_USERNAME and _is_private(response.request.url):
+            return _Pass(_basic(login), float("inf"))
+        return None
+
+    def _get_login(self) -> Login | None:
+        if not self._was_asked:
+            self._login, self._was_asked = self._ask_login(), True
+        return self._login
+
+    def _token_request(self, challenge: dict[str, str], login: Login | None) -> httpx.Request:
+        """Ask the realm: anonymously, with a password (Basic), or with an identity token (OAuth 2)."""
+        realm = httpx.URL(challenge.get("realm", ""))
+        if realm.scheme not in ("http", "https") or not realm.host:
+            raise RegistryDenied("its 401 names no usable realm", where=self._registry, fix="is this a registry?")
+        asked = {key: value for key, value in challenge.items() if key in ("service", "scope")}
+        if not login:
+            return httpx.Request("GET", realm.copy_merge_params(asked))
+        if not (_is_private(realm) and self._owns(realm.host)):
+            raise RegistryDenied(
+                f"it sends us to {realm.host} for a token, which is not known to belong to it; your login stays here",
+                where=self._registry,
+                fix="log out to ask anonymously, or use another registry",
+            )
+        if login[0] == TOKEN_USERNAME:
+            form = {"grant_type": "refresh_token", "refresh_token": login[1], "client_id": CLIENT_ID, **asked}
+            return httpx.Request("POST", realm, data=form)
+        url = realm.copy_merge_params({"client_id": CLIENT_ID, **asked})
+        return httpx.Request("GET", url, headers={"Authorization": _basic(login)})
+
+    def _owns(self, host: str) -> bool:
+        """Is the realm's host the registry's own: the same, a parent domain of it, or known?"""
+        own = httpx.URL(f"https://{self._registry}").host
+        return host == own or ("." in host and own.endswith(f".{host}")) or KNOWN_REALMS.get(self._registry) == host
+
+    def _read_token(self, answer: httpx.Response) -> _Pass:
+        """Read the realm's answer. Raises RegistryDenied when it refuses the login."""
+        answer.read()
+        realm = answer.request.url.host
+        if answer.status_code in (429, 500, 502, 503, 504):
+            raise httpx.HTTPStatusError("realm", request=answer.request, response=answer)  # the caller tries again
+        if answer.status_code != 200:
+            raise RegistryDenied(
+                f"{realm} refuses a token {self.who} (HTTP {answer.status_code})",
+                where=self._registry,
+                fix=f"run `docker login {self._registry}`",
+            )
+        try:
+            body = answer.json()
+            token = body.get("token") or body["access_token"]
+            seconds = float(body.get("expires_in") or DEFAULT_EXPIRY_S)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise RegistryDenied(f"{realm} answers without a token", where=self._registry) from error
+        return _Pass(f"Bearer {token}", time.monotonic() + max(seconds - EARLY_S, seconds / 2))
+
+
+def _parse(challenge: str) -> tuple[str, dict[str, str]]:
+    """Parse `Bearer realm="…",service="…"` to the scheme in lower case and its parameters."""
+    scheme, _, rest = challenge.partition(" ")
+    try:
+        return scheme.lower(), parse_keqv_list(parse_http_list(rest))
+    except ValueError:
+        return scheme.lower(), {}
+
+
+def _basic(login: Login) -> str:
+    """Return the Authorization header of HTTP Basic."""
+    return "Basic " + base64.b64encode(":".join(login).encode()).decode()
+
+
+def _is_private(url: httpx.URL) -> bool:
+    """May a password travel there: is it TLS, or this machine?"""
+    return url.scheme == "https" or is_loopback(url.host)
