@@ -33,18 +33,11 @@ def find_or_start(state: State) -> None:
 
     Raises Refusal when neither can be had.
     """
-    there = "" if SERVICE.pid() else _engine_that_is_there()
-    if there:
-        state.docker_host, state.is_private = there, False
-    else:
-        debian.install(["docker.io"], why="no Docker engine answers")
-        if SERVICE.pid() is None:
-            say("starting a private Docker engine")
-            _clear_leftovers()
-            CONFIG.parent.mkdir(parents=True, exist_ok=True)
-            CONFIG.write_text(json.dumps(_config(), indent=1) + "\n")
-        SERVICE.start(lambda: answers(PRIVATE_HOST), timeout_s=90)
-        state.docker_host, state.is_private = PRIVATE_HOST, True
+    state.docker_host = _engine_that_is_there()
+    state.is_private = state.docker_host in ("", PRIVATE_HOST)
+    if state.is_private:
+        _start()
+        state.docker_host = PRIVATE_HOST
     if shutil.which("docker") is None:
         debian.install(["docker-cli"], why="there is a Docker engine but no `docker` command")
 
@@ -84,14 +77,25 @@ def docker(state: State, *words: str, timeout_s: float | None = None) -> subproc
 
 
 def _engine_that_is_there() -> str:
-    """Return the address of an engine that answers: DOCKER_HOST's, the Docker context's, or the default socket's."""
+    """Return the address of the first that answers: DOCKER_HOST, ours, the Docker context's, the default socket."""
     asked_for = os.environ.get("DOCKER_HOST", "")
-    for host in dict.fromkeys((asked_for or _context_host(), DEFAULT_HOST)):
-        if host and host != PRIVATE_HOST and answers(host):
-            return host
-        if host == asked_for != PRIVATE_HOST:
-            say(f"nothing answers at DOCKER_HOST ({host})")
-    return ""
+    if asked_for and asked_for != PRIVATE_HOST:
+        if answers(asked_for):
+            return asked_for
+        say(f"nothing answers at DOCKER_HOST ({asked_for}), looking elsewhere")
+    if SERVICE.pid() is not None:
+        return PRIVATE_HOST
+    return next((host for host in (_context_host(), DEFAULT_HOST) if host and answers(host)), "")
+
+
+def _start() -> None:
+    debian.install(["docker.io"], why="no Docker engine answers")
+    if SERVICE.pid() is None:
+        say("starting a private Docker engine")
+        _clear_leftovers()
+        CONFIG.parent.mkdir(parents=True, exist_ok=True)
+        CONFIG.write_text(json.dumps(_config(), indent=1) + "\n")
+    SERVICE.start(lambda: answers(PRIVATE_HOST), timeout_s=90)
 
 
 def _context_host() -> str:
