@@ -4,7 +4,7 @@
     from factory.emulator.serve import serve, running
 
     create_hub(folder: Path, *, tokens: frozenset[str] | None = None, faults: Sequence[Fault] = ()) -> Starlette
-    serve(app, *, host="127.0.0.1", port=0, on_ready=lambda url: …)        # until Ctrl-C
+    serve(app, host="127.0.0.1", port=0, on_ready=lambda url: …)        # until Ctrl-C
     with running(app) as url: …                                            # tests; HF_ENDPOINT=url
 
 `app.state.calls` is the log of every call and `app.state.faults` the list of what still goes wrong (faults.py).
@@ -14,7 +14,7 @@ Large files are redirected to another origin (127.0.0.1 ↔ localhost) with a si
 that a client which sends its token there is found out. `tokens`: the tokens that are valid at all; None: any is.
 
 Each route says what it was checked against. "Client" means the unmodified huggingface_hub 2.4.0, over loopback,
-2026-11-24. What it does not do: Xet, datasets, spaces, uploads, commit history, ETags that survive a changed folder id.
+2026-11-24. What it does not do: Xet, datasets, spaces, uploads, commit history.
 """
 
 from __future__ import annotations

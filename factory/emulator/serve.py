@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, on_ready: Callable[[str], None] = lambda _url: None
+    app: ASGIApp, host: str = "127.0.0.1", port: int = 0, on_ready: Callable[[str], None] = lambda _url: None
 ) -> None:
     """Serve until Ctrl-C; `on_ready` gets the URL. Port 0 takes a free one; OSError when the port is taken."""
     with _listening(host, port) as listener:
