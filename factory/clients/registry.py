@@ -10,15 +10,14 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 
 import httpx
-import stamina
 
 from factory.clients.manifests import ACCEPT, INDEX_TYPES, config_platform, pick_child, read_manifest
 from factory.clients.registry_auth import Login, RegistryAuth
+from factory.clients.retries import retry_after_s, send_patiently
 from factory.errors import (
     BlobMissing,
     ImageNotInRegistry,
@@ -32,7 +31,6 @@ from factory.references import Reference, is_loopback, parse
 
 DOCKER_HUB_HOST = "registry-1.docker.io"  # where Docker Hub's registry answers; `docker.io` itself is a web page
 METADATA_LIMIT_BYTES = 4 * 1024 * 1024  # registries cap manifests at 4 MiB (distribution-spec v1.1, "Push")
-RETRIED = (408, 429, 500, 502, 503, 504)
 
 
 class DistributionRegistry:
@@ -148,24 +146,20 @@ class DistributionRegistry:
     ) -> httpx.Response:
         """Send a request with retries; at most `limit` bytes of the body are read. 2xx, 404 and 416 are returned."""
         client, auth = self._connection(where.registry)
+
+        def send() -> httpx.Response:
+            request = client.build_request(method, f"/v2/{where.path}/{path}", headers=headers)
+            answer = _send(client, request, auth, limit)
+            self._note_limit(where.registry, answer)
+            return answer
+
         try:
-            for attempt in stamina.retry_context(
-                self._is_worth_a_retry, attempts=8, timeout=self._patience_s, wait_initial=0.2, wait_jitter=0.2
-            ):
-                with attempt:
-                    answer = _send(
-                        client, client.build_request(method, f"/v2/{where.path}/{path}", headers=headers), auth, limit
-                    )
-                    self._note_limit(where.registry, answer)
-                    if answer.status_code in RETRIED:
-                        answer.raise_for_status()
-        except httpx.HTTPStatusError as error:
-            answer = error.response
+            answer = send_patiently(send, self._patience_s)
         except httpx.TransportError as error:
             raise RegistryUnreachable(
                 f"no answer ({type(error).__name__}: {error})",
                 where=where.registry,
-                fix="check its address and network",
+                fix="check its address and the network",
             ) from error
         return self._judge(answer, where, auth)
 
@@ -189,15 +183,6 @@ class DistributionRegistry:
             )
         raise RegistryFailed(f"HTTP {status} is no answer of a registry", where=where.registry, fix="try again later")
 
-    def _is_worth_a_retry(self, error: Exception) -> bool | float:
-        """Decide for stamina: again at once with back-off, after Retry-After, or not at all."""
-        if isinstance(error, httpx.HTTPStatusError):
-            wait = retry_after_s(error.response)
-            if wait is not None:
-                return wait if wait < self._patience_s else False
-            return True
-        return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
-
     def _connection(self, registry: str) -> tuple[httpx.Client, RegistryAuth]:
         with self._lock:
             if registry not in self._clients:
@@ -220,15 +205,6 @@ class DistributionRegistry:
         ]
         if found[0] and found[1]:
             self._limits[registry] = PullLimit(int(found[1][1]), int(found[0][1]), int(found[0][2] or 0))
-
-
-def retry_after_s(answer: httpx.Response) -> float | None:
-    """Return how long a 429 or 503 asks us to wait; a number above 10^9 is a Unix time (Docker Hub's older form)."""
-    text = answer.headers.get("retry-after") or answer.headers.get("x-retry-after") or ""
-    if not re.fullmatch(r"\d+(\.\d+)?", text):
-        return None
-    seconds = float(text)
-    return max(0.0, seconds - time.time()) if seconds > 1e9 else seconds
 
 
 def _send(client: httpx.Client, request: httpx.Request, auth: httpx.Auth, limit: int) -> httpx.Response:
