@@ -1,0 +1,1 @@
+"""BERT-family sentence encoders in numpy alone: tokenizer, weights, model."""
