@@ -161,6 +161,8 @@ class DistributionRegistry:
                 where=where.registry,
                 fix="check its address and the network",
             ) from error
+        except (httpx.RequestError, httpx.InvalidURL) as error:  # redirects in a circle, a body that can't be decoded
+            raise RegistryFailed(f"no sense in its answer ({error})", where=where.registry) from error
         return self._judge(answer, where, auth)
 
     def _judge(self, answer: httpx.Response, where: Reference, auth: RegistryAuth) -> httpx.Response:
@@ -181,7 +183,8 @@ class DistributionRegistry:
                 where=where.registry,
                 fix="wait, or log in for a higher limit",
             )
-        raise RegistryFailed(f"HTTP {status} is no answer of a registry", where=where.registry, fix="try again later")
+        what = f"it failed (HTTP {status})" if status >= 500 else f"HTTP {status} is no answer of a registry"
+        raise RegistryFailed(what, where=where.registry, fix="try again later")
 
     def _connection(self, registry: str) -> tuple[httpx.Client, RegistryAuth]:
         with self._lock:

@@ -100,7 +100,10 @@ class RegistryAuth(httpx.Auth):
 
     def _token_request(self, challenge: dict[str, str], login: Login | None) -> httpx.Request:
         """Ask the realm: anonymously, with a password (Basic), or with an identity token (OAuth 2)."""
-        realm = httpx.URL(challenge.get("realm", ""))
+        try:
+            realm = httpx.URL(challenge.get("realm", ""))
+        except httpx.InvalidURL:
+            realm = httpx.URL("")
         if realm.scheme not in ("http", "https") or not realm.host:
             raise RegistryDenied("its 401 names no usable realm", where=self._registry, fix="is this a registry?")
         asked = {key: value for key, value in challenge.items() if key in ("service", "scope")}
