@@ -23,9 +23,11 @@ def install(packages: list[str], *, why: str) -> None:
     if not missing:
         return
     if shutil.which("apt-get") is None:
-        raise Refusal(f"{why}, and this is not Debian or Ubuntu: install and start Docker, then run this again")
+        raise Refusal(
+            f"{why}, and this is not Debian or Ubuntu: install {' and '.join(missing)} your system's way first"
+        )
     if os.geteuid() != 0:
-        raise Refusal(f"{why}, and you are not root: run `sudo apt-get install {' '.join(missing)}`, then this again")
+        raise Refusal(f"{why}, and you are not root: run `sudo apt-get install {' '.join(missing)}` first")
     say(f"installing {', '.join(missing)} from the distribution")
     services_before = _enabled_services()
     with _no_service_starts():

@@ -89,11 +89,13 @@ def _engine_that_is_there() -> str:
 
 
 def _start() -> None:
+    if os.geteuid() != 0 and shutil.which("dockerd"):
+        raise Refusal("no Docker engine answers, and only root can start one: run `sudo systemctl start docker` first")
     debian.install(["docker.io"], why="no Docker engine answers")
     if SERVICE.pid() is None:
         say("starting a private Docker engine")
         _clear_leftovers()
-        CONFIG.parent.mkdir(parents=True, exist_ok=True)
+        RUN.mkdir(parents=True, exist_ok=True)
         CONFIG.write_text(json.dumps(_config(), indent=1) + "\n")
     SERVICE.start(lambda: answers(PRIVATE_HOST), timeout_s=90)
 
@@ -139,4 +141,3 @@ def _clear_leftovers() -> None:
     for name in ("dockerd-own.pid", "docker.sock"):
         (RUN / name).unlink(missing_ok=True)
     shutil.rmtree(EXEC_ROOT, ignore_errors=True)
-    RUN.mkdir(parents=True, exist_ok=True)
