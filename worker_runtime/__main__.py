@@ -55,7 +55,7 @@ def check() -> int:
         environment = settings.read()
         found = recipe.load(environment.recipe)
         sdk = start.import_sdk()
-        start.construct_unloaded(found, environment)
+        start.construct_unloaded(found, environment, EventLog(sys.stderr))
     except WorkerError as error:
         _print({"ok": False, **error.as_fields()})
         return 1
@@ -69,7 +69,9 @@ def schema() -> int:
     """Print the JSON Schema of the handler's input; `{}`, which allows anything, when it has none."""
     try:
         environment = settings.read()
-        model = contract.input_model(start.construct_unloaded(recipe.load(environment.recipe), environment))
+        model = contract.input_model(
+            start.construct_unloaded(recipe.load(environment.recipe), environment, EventLog(sys.stderr))
+        )
     except WorkerError as error:
         _print({"error": str(error)})
         return 1

@@ -81,3 +81,9 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         has_queue=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
         sdk_log_level=environ.get("RUNPOD_LOG_LEVEL") or environ.get("RUNPOD_DEBUG_LEVEL") or "INFO",
     )
+
+
+def inherited_environment(extra: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment of a program that a job runs: the worker's own without the key to RunPod's queue."""
+    own = {name: value for name, value in environ.items() if name != "RUNPOD_AI_API_KEY"}
+    return {**own, **extra}

@@ -16,7 +16,9 @@ from worker_runtime.recipe import WorkerRecipe
 from worker_runtime.settings import Settings
 
 
-def construct(handler: type[Any], found: WorkerRecipe, settings: Settings, folders: Mapping[str, Path]) -> Any:
+def construct(
+    handler: type[Any], found: WorkerRecipe, settings: Settings, folders: Mapping[str, Path], log: EventLog
+) -> Any:
     """Construct the handler with what the recipe says. Raises OptionsInvalid and HandlerLoadFailed."""
     return contract.make(
         handler,
@@ -24,13 +26,14 @@ def construct(handler: type[Any], found: WorkerRecipe, settings: Settings, folde
         models=dict(folders),
         dtypes={model.key: model.load_dtype for model in found.models},
         media=MediaReader(max_bytes=settings.max_input_bytes, allow=settings.input_allow),
+        tell=log.tell,
     )
 
 
-def construct_unloaded(found: WorkerRecipe, settings: Settings) -> Any:
+def construct_unloaded(found: WorkerRecipe, settings: Settings, log: EventLog) -> Any:
     """Import and construct the handler without weights: the models' folders are those that they will have."""
     handler = contract.find(found.handler, settings.recipe.parent)
-    return construct(handler, found, settings, {m.key: bootstrap.folder(m, settings) for m in found.models})
+    return construct(handler, found, settings, {m.key: bootstrap.folder(m, settings) for m in found.models}, log)
 
 
 def import_sdk() -> Any:
@@ -52,7 +55,7 @@ def bring_up(settings: Settings, log: EventLog, started: float) -> Any:
     with log.phase("weights"):
         folders = bootstrap.prepare(found.models, settings, log)
     with log.phase("load"):
-        handler = construct(handler_class, found, settings, folders)
+        handler = construct(handler_class, found, settings, folders, log)
         contract.load(handler, next(iter(folders.values()), None))
     return handler
 
