@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from factory.recipe.problems import Problem, quoted, shown
+from factory.recipe.problems import Problem, quoted
 from factory.recipe.syntax import explain
 
 MAX_BYTES = 1_000_000
@@ -151,7 +151,7 @@ class Reader:
             mapping.skip = self._refuse_key(event, line, column, _join(mapping.name, event.value))
             mapping.places.setdefault(event.value, line)
             return
-        mapping.key, mapping.skip = "", True
+        mapping.key, mapping.skip, mapping.node.is_broken = "", True, True
         found = "an alias" if isinstance(event, yaml.AliasEvent) else "a list or a block of keys"
         self._tell(line, column, mapping.name, f"expected a text as key, found {found}", "quote it if it is a text")
         if isinstance(event, yaml.CollectionStartEvent):
@@ -166,14 +166,16 @@ class Reader:
             return True
         if is_plain and key == "<<":
             self._tell(line, column, mapping.name, "a merge key ('<<')", "write the keys out: recipes have no anchors")
-        elif is_plain and not isinstance(_resolve(key), str):
-            is_null = _resolve(key) is None
-            fix = "write a key before the ':'" if is_null else f"quote it: '{key}'"
-            self._tell(line, column, mapping.name, f"a key must be a text, found {shown(_resolve(key))}", fix)
+        elif is_plain and key in _NULLS:
+            self._tell(line, column, mapping.name, "a key must be a text, found nothing", "write a key before the ':'")
+        elif is_plain and not _is_text(key):
+            self._tell(line, column, mapping.name, "a key must be a text, found a value", f"quote it: {quoted(key)}")
         elif key in mapping.places:
             self._tell(line, column, name, f"there twice (first on line {mapping.places[key]})", "keep one of them")
+            return True
         else:
             return False
+        mapping.node.is_broken = True  # it may lack the very key that is misspelt here
         return True
 
     def _refuse_cleverness(self, event: yaml.NodeEvent, line: int, column: int, name: str) -> bool:
@@ -224,6 +226,13 @@ def _join(name: str, key: str) -> str:
     return f"{name}.{key}" if name and key else name or key
 
 
+def _is_text(plain: str) -> bool:
+    try:
+        return isinstance(_resolve(plain), str)
+    except ValueError:
+        return False
+
+
 def _resolve(text: str) -> Any:
     """Return what a plain scalar means, or raise ValueError whose args are (what, fix)."""
     if text in _NULLS:
@@ -231,15 +240,15 @@ def _resolve(text: str) -> Any:
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     if _LEADING_ZERO.fullmatch(text):
-        raise ValueError(f"{quoted(text)} has leading zeros", f"write {int(text[:99])}, or quote it if it is a text")
+        raise ValueError("a number with leading zeros", "write it without them, or quote it if it is a text")
     if _INTEGER.fullmatch(text):
         number = int(text, 0) if len(text) < 30 else MAX_INTEGER + 1
         if abs(number) > MAX_INTEGER:
-            raise ValueError(f"{quoted(text)} is a number of more than 64 bits", "quote it if it is a text")
+            raise ValueError("a number of more than 64 bits", "quote it if it is a text")
         return number
     if _FLOAT.fullmatch(text):
         value = float(re.sub(r"\.(?=[inIN])", "", text))
         if not math.isfinite(value):
-            raise ValueError(f"{quoted(text)} is not a finite number", "quote it if it is a text")
+            raise ValueError("not a finite number", "quote it if it is a text")
         return value
     return text

@@ -13,8 +13,9 @@ def _path(part: str) -> str:
 
 # One folder's name, never `.`, `..` or hidden; the Hub's own limit of 96 characters a part (huggingface_hub 2.4.0).
 _FOLDER = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
-# The Distribution API's grammar: a registry's host and port where there is one, then lower-case parts.
-_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?"
+# The Distribution API's grammar: a registry's host (known by a dot or port) where there is one, then lower-case parts.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"(?:localhost|{_LABEL}(?:\.{_LABEL})+|{_LABEL}:[0-9]+)(?::[0-9]+)?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{1,46}[a-z0-9])$")]

@@ -148,7 +148,8 @@ def _at(expansion: Expansion, keys: Keys, what: str, fix: str) -> Problem:
 
 
 def _error(problems: list[Problem], path: Path) -> RecipeError:
-    return RecipeError(tuple(dict.fromkeys(problem.sentence(str(path)) for problem in sorted(problems))))
+    in_file_order = sorted(problems, key=lambda problem: (problem.line, problem.column))
+    return RecipeError(tuple(dict.fromkeys(problem.sentence(str(path)) for problem in in_file_order)))
 
 
 def _sha256(recipe: Recipe) -> str:

@@ -6,8 +6,10 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from factory.recipe.tokens import masked
 
-@dataclass(frozen=True, slots=True, order=True)
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A problem at a place; `line` and `column` count from 1, and line 0 means the file as a whole.
 
@@ -47,6 +49,7 @@ def shown(value: object) -> str:
 
 
 def quoted(text: str, length: int = 60) -> str:
-    """Return the text in single quotes, on one line, cut to `length` characters."""
+    """Return the text in single quotes, on one line, cut to `length` characters; a token is masked."""
+    text = masked(text)
     line = text.encode("unicode_escape").decode() if not text.isprintable() else text
     return f"'{line}'" if len(line) <= length else f"'{line[:length]}…'"

@@ -71,7 +71,9 @@ def _handler(data: Mapping[str, Any]) -> Iterator[Found]:
         yield ("handler",), "needs one of name, file", "write e.g. 'handler: echo' or 'handler: my_handler.py'"
     elif name is not None and file is not None:
         yield ("handler", "file"), "stands beside name", "keep one of name and file"
-    if isinstance(name, str) and name not in HANDLERS:
+    if isinstance(name, str) and name.endswith(".py"):
+        yield ("handler", "name"), f"expected a built-in handler, found {quoted(name)}", "write it as 'file'"
+    elif isinstance(name, str) and name not in HANDLERS:
         near = nearest(name, HANDLERS)
         fix = f"did you mean '{near}'?" if near else f"one of {', '.join(HANDLERS)}, or a file like 'my_handler.py'"
         yield ("handler", "name"), f"no built-in handler {quoted(name)}", fix

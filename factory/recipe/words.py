@@ -61,21 +61,34 @@ _TYPES = {
 
 
 def _wrong_type(wanted: str, path: Path, value: object, written: str) -> Words:
+    if _is_environment(path) and isinstance(value, bool | int | float):  # it may be a secret, so it isn't shown
+        return f"expected a text, found {'true or false' if isinstance(value, bool) else 'a number'}", "quote it"
     what = f"expected {wanted}{_unit(path)}, found {shown(value)}"
     if value is None:
-        return f"expected {wanted}{_unit(path)}, found nothing", "give it a value, or remove the key"
+        return what, "give it a value" if _is_required(path) else "give it a value, or remove the key"
     if wanted == "a text" and written:
         return f"expected a text, found {_kind(value)} {written}", f"quote it: '{written}'"
     if wanted == "true or false" and isinstance(value, str) and value.lower() in _YES_NO:
         return what, f"write {_YES_NO[value.lower()]}"
     if wanted.endswith("number") and isinstance(value, str) and _is_number(value):
         return what, f"write {value.strip().replace('_', '')} without quotes"
+    if wanted == "a block of keys":
+        return what, _BLOCKS.get(path[0] if len(path) == 1 else "", "write its keys on the lines below, indented")
     if wanted == "a list" and isinstance(value, str):
         return what, f"write [{quoted(value)}]"
     return what, ""
 
 
+_BLOCKS: Mapping[str | int, str] = {
+    "gpu": "write e.g. 'gpu: AMPERE_48', or 'gpu: {min_vram_gb: 24}'",
+    "handler": "write e.g. 'handler: echo' or 'handler: my_handler.py'",
+    "image": "write e.g. 'image: {repository: user/name}'",
+}
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
+
+def _is_environment(path: Path) -> bool:
+    return (path[0] == "env" and len(path) == 2) or (path[:2] == ("image", "env") and len(path) == 3)
 
 
 def _is_number(text: str) -> bool:
@@ -118,7 +131,13 @@ def _unknown_key(path: Path) -> Words:
 def _meaning(path: Path) -> str:
     block = block_at(path[:-1])
     description = block.model_fields[str(path[-1])].description if block else None
-    return f"it says: {description[0].lower()}{description[1:].rstrip('.')}" if description else "write it"
+    return f"add it ({description[0].lower()}{description[1:].rstrip('.')})" if description else "add it"
+
+
+def _is_required(path: Path) -> bool:
+    block = block_at(path[:-1])
+    info = block.model_fields.get(str(path[-1])) if block else None
+    return bool(info and info.is_required())
 
 
 def block_at(path: Path) -> type[Block] | None:
@@ -163,8 +182,9 @@ def _pattern(path: Path, value: object) -> Words:
     name = ".".join(str(step) for step in path if isinstance(step, str))
     if name.endswith(".[key]"):
         return f"{quoted(str(value))} is no variable's name", "use letters, digits and '_', and start with no digit"
-    what, fix = _FORMS[name](str(value))
-    return what, fix
+    if _is_environment(path):
+        return "expected one line of text", "YAML's '>-' joins lines with spaces"
+    return _FORMS[name](str(value))
 
 
 def _form(expected: str, fix: str) -> Callable[[str], Words]:
@@ -195,15 +215,18 @@ def _repository(value: str) -> Words:
     return what, "write 'user/name' or 'registry/path/name'"
 
 
+def _secret(_: str) -> Words:
+    return "expected a variable's name", "write the name of a RunPod secret, never its value"
+
+
 _SLUG = _form("3 to 48 of a-z, 0-9 and '-', a letter or digit at both ends", "choose such a name")
 _FOLDER = _form("a folder's name of letters, digits, '.', '_' and '-'", "choose such a name")
 _ONE_LINE = _form("one line of text", "join commands with '&&'; YAML's '>-' joins lines with spaces")
-_VARIABLE = _form("a variable's name", "use letters, digits and '_', and start with no digit")
 
 _FORMS: Mapping[str, Callable[[str], Words]] = {
     "name": _SLUG,
     "volume": _SLUG,
-    "secrets": _VARIABLE,
+    "secrets": _secret,
     "models.repo": _repo,
     "models.name": _FOLDER,
     "image.repository": _repository,
@@ -212,7 +235,6 @@ _FORMS: Mapping[str, Callable[[str], Words]] = {
     "image.apt": _form("a Debian package", "write e.g. 'ffmpeg', one package per entry"),
     "image.pip": _form("one requirement", "write e.g. 'numpy==2.2.6', one per entry"),
     "image.steps": _ONE_LINE,
-    "image.env": _ONE_LINE,
     "image.git.url": _git_url,
     "image.git.commit": _form("a commit of 40 hex digits", "find it with 'git ls-remote URL'"),
     "image.git.name": _FOLDER,

@@ -1,0 +1,62 @@
+"""Texts that look like somebody's token. What is found is named by kind, and never shown beyond three characters."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+
+# The prefixes that each issuer documents for its tokens, read 2026-11-23.
+_KINDS = {
+    "a Hugging Face token": r"hf_[A-Za-z0-9]{16,}",
+    "a RunPod API key": r"rpa_[A-Za-z0-9]{16,}",
+    "a RunPod S3 key": r"(?:rps|user)_[A-Za-z0-9]{20,}",
+    "an API key": r"sk-[A-Za-z0-9_-]{16,}",
+    "a GitHub token": r"(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,})",
+    "a GitLab token": r"glpat-[A-Za-z0-9_-]{16,}",
+    "a Docker Hub token": r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{16,}",
+    "an AWS access key": r"(?:AKIA|ASIA)[A-Z0-9]{16}",
+    "a Google API key": r"AIza[A-Za-z0-9_-]{30,}",
+    "a Slack token": r"xox[abprs]-[A-Za-z0-9-]{10,}",
+    "a PyPI token": r"pypi-[A-Za-z0-9_-]{16,}",
+    "a JSON web token": r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "credentials in a URL": r"[a-z][a-z0-9+.-]*://[^\s/@:]+:[^\s/@]+@",
+}
+_TOKEN = re.compile("|".join(f"(?<![A-Za-z0-9])(?P<k{i}>{pattern})" for i, pattern in enumerate(_KINDS.values())))
+_KIND_NAMES = tuple(_KINDS)
+_WORD = re.compile(r"[A-Za-z0-9+/_=-]{24,}")
+_HEX = re.compile(r"[0-9a-fA-F]+")
+
+
+def token_kind(text: str) -> str | None:
+    """Return what kind of token the text holds by its prefix ("a Hugging Face token"), or None."""
+    found = _TOKEN.search(text)
+    return _KIND_NAMES[int(found.lastgroup[1:])] if found and found.lastgroup else None
+
+
+def looks_random(text: str) -> bool:
+    """Does the text hold a run of 24 or more characters that no person would have chosen?
+
+    Random base64 of 24 characters has about 4.1 bits a character and mixes cases and digits; words, paths and
+    hexadecimal digests (which recipes hold for good reasons) do not.
+    """
+    return any(
+        not _HEX.fullmatch(word)
+        and _bits(word) >= 3.9
+        and len(re.findall(r"[0-9]", word)) >= 3
+        and re.search(r"[a-z]", word) is not None
+        and re.search(r"[A-Z]", word) is not None
+        and not re.search(r"[A-Za-z]{10,}", word)
+        for word in _WORD.findall(text)
+    )
+
+
+def masked(text: str) -> str:
+    """Return the text, or its first three characters when it holds a token."""
+    return f"{text[:3]}…" if token_kind(text) else text
+
+
+def _bits(text: str) -> float:
+    counts = Counter(text).values()
+    return -sum(n / len(text) * math.log2(n / len(text)) for n in counts)
