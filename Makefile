@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 RECIPES ?= $(wildcard recipes/*.yaml)
 WITH_ENGINE := eval "$$(scripts/engine env)" &&
-PYTHON_FILES := factory worker_runtime tests scripts/engine scripts/private_engine benchmarks
+PYTHON_FILES := factory worker_runtime tests benchmarks scripts/engine scripts/private_engine scripts/docs.py
 
 .PHONY: help
 help: ## List the targets
@@ -36,7 +36,7 @@ recipe:
 	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
 
 # --- work on it ----------------------------------------------------------------------------------------------------
-.PHONY: test test-fast lint fmt bench
+.PHONY: test test-fast lint fmt docs bench
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
 	@$(WITH_ENGINE) $(BIN)/pytest $(ARGS)
@@ -45,11 +45,13 @@ test-fast: install-dev ## The tests that need no engine; ARGS="-k word"
 lint: install-dev ## ruff and mypy --strict
 	@$(BIN)/ruff check $(PYTHON_FILES)
 	@$(BIN)/ruff format --check $(PYTHON_FILES)
-	@$(BIN)/mypy factory worker_runtime tests benchmarks
+	@$(BIN)/mypy factory worker_runtime tests benchmarks scripts/docs.py
 	@cd scripts && ../$(BIN)/mypy --config-file ../pyproject.toml private_engine engine
 fmt: install-dev ## Format the code, and mend what ruff can mend
 	@$(BIN)/ruff check --fix $(PYTHON_FILES)
 	@$(BIN)/ruff format $(PYTHON_FILES)
+docs: install-dev ## Write the pages that are generated from the code
+	@$(BIN)/python scripts/docs.py
 bench: install-dev ## Time what must be quick (docs/performance.md)
 	@$(BIN)/python -m benchmarks
 

@@ -91,7 +91,7 @@ def _engine_that_is_there() -> str:
 def _start() -> None:
     if os.geteuid() != 0 and shutil.which("dockerd"):
         raise Refusal("no Docker engine answers, and only root can start one: run `sudo systemctl start docker` first")
-    debian.install(["docker.io"], why="no Docker engine answers")
+    debian.install(["docker.io", "docker-registry"], why="no Docker engine answers")
     if SERVICE.pid() is None:
         say("starting a private Docker engine")
         _clear_leftovers()

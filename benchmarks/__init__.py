@@ -1,0 +1,1 @@
+"""What must be quick, timed as a person meets it: `make bench`."""
