@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,8 @@ MAX_HEADER_BYTES = 100_000_000
 """The format's own limit (safetensors docs)."""
 EXPAND = ("sha", "gated", "private", "safetensors", "cardData", "tags")
 DOWNLOADS_AT_ONCE = 4
+NEAR = 0.6
+"""From this likeness on (difflib's ratio, 0 to 1) a name is worth suggesting."""
 _TRIES_PER_FILE = 2
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -166,34 +169,34 @@ class HuggingFaceHub:
         """
         folder.mkdir(parents=True, exist_ok=True)
         missing = [file for file in files if not is_intact(folder, file)]
+        stop = threading.Event()
         with ThreadPoolExecutor(DOWNLOADS_AT_ONCE, thread_name_prefix="download") as pool:
-            waiting = [pool.submit(self._fetch, repo, commit, file, folder, tell) for file in missing]
+            waiting = [pool.submit(self._fetch, repo, commit, file, folder, tell, stop) for file in missing]
             try:
                 for future in waiting:
                     future.result()
             except BaseException:
-                pool.shutdown(cancel_futures=True)
+                stop.set()  # leaving the block waits for the threads
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
         shutil.rmtree(folder / ".cache" / "huggingface", ignore_errors=True)  # the client's notes about these files
 
-    def _fetch(self, repo: str, commit: str, file: ModelFile, folder: Path, tell: Tell) -> None:
-        asked = self._asked(repo, commit)
-        for _ in range(_TRIES_PER_FILE):
+    def _fetch(self, repo: str, commit: str, file: ModelFile, folder: Path, tell: Tell, stop: threading.Event) -> None:
+        def fetch() -> None:
             (folder / file.path).unlink(missing_ok=True)
-            self._call(
-                lambda: hf_hub_download(
-                    repo,
-                    file.path,
-                    revision=commit,
-                    local_dir=folder,
-                    endpoint=self._endpoint,
-                    token=self._token,
-                    library_name="factory",
-                    tqdm_class=_bar(file, tell),
-                ),
-                asked,
-                folder,
+            hf_hub_download(
+                repo,
+                file.path,
+                revision=commit,
+                local_dir=folder,
+                endpoint=self._endpoint,
+                token=self._token,
+                library_name="factory",
+                tqdm_class=_bar(file, tell, stop),
             )
+
+        for _ in range(_TRIES_PER_FILE):
+            self._call(fetch, self._asked(repo, commit), folder)
             if is_intact(folder, file):
                 tell(Progress("bytes", file.path, file.path, "done", file.size_bytes, file.size_bytes))
                 return
@@ -308,12 +311,22 @@ def _reset_s(response: httpx.Response) -> float | None:
 
 
 def _nearest(repo: str, found: Iterable[str]) -> tuple[str, ...]:
-    by_lower = {name.lower(): name for name in found if name.lower() != repo.lower()}
-    return tuple(by_lower[n] for n in difflib.get_close_matches(repo.lower(), by_lower, n=3, cutoff=0.6))
+    """Return up to three of the ids, those whose name (without its owner) is close, the closest id first."""
+
+    def likeness(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
+
+    name = repo.rpartition("/")[2]
+    near = [i for i in found if i != repo and likeness(name, i.rpartition("/")[2]) >= NEAR]
+    return tuple(sorted(near, key=lambda i: (-likeness(repo, i), i))[:3])
 
 
-def _bar(file: ModelFile, tell: Tell) -> type[tqdm]:
-    """Return a progress bar in the client's terms that draws nothing and tells."""
+class _Stopped(Exception):
+    """Another file has failed, or Ctrl-C: this download ends too."""
+
+
+def _bar(file: ModelFile, tell: Tell, stop: threading.Event) -> type[tqdm]:
+    """Return a progress bar in the client's terms that draws nothing, tells, and can end its download."""
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -321,6 +334,8 @@ def _bar(file: ModelFile, tell: Tell) -> type[tqdm]:
             self.arrived_bytes = int(options.get("initial") or 0)
 
         def update(self, n: float | None = 1) -> None:
+            if stop.is_set():
+                raise _Stopped(file.path)
             self.arrived_bytes += int(n or 0)
             tell(Progress("bytes", file.path, file.path, "running", self.arrived_bytes, file.size_bytes))
 
