@@ -76,6 +76,12 @@ def docker(state: State, *words: str, timeout_s: float | None = None) -> subproc
     )
 
 
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the line in which a `docker` command that failed says why."""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "it said nothing")[:300]
+
+
 def _engine_that_is_there() -> str:
     """Return the address of the first that answers: DOCKER_HOST, ours, the Docker context's, the default socket."""
     asked_for = os.environ.get("DOCKER_HOST", "")

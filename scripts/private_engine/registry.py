@@ -6,6 +6,7 @@ import http.client
 import secrets
 import shutil
 import socket
+import time
 
 from private_engine import debian, dockerd
 from private_engine.layout import HOME, RUN, UNIQUE, Refusal, State, say
@@ -114,7 +115,13 @@ def _start_container(state: State, port: int) -> bool:
         "--env", f"REGISTRY_HTTP_SECRET={secrets.token_hex(32)}", IMAGE,
     )  # fmt: skip
     if started.returncode != 0:
-        say(f"{IMAGE} can't be had ({started.stderr.strip().splitlines()[-1]})")
+        dockerd.docker(state, "rm", "--force", CONTAINER)
+        say(f"{IMAGE} can't be started ({dockerd.complaint(started)})")
         return False
     state.registry = f"127.0.0.1:{port}"
+    deadline = time.monotonic() + 30
+    while not answers(state.registry):
+        if time.monotonic() > deadline:
+            raise Refusal(f"{IMAGE} does not answer at {state.registry}: see `docker logs {CONTAINER}`")
+        time.sleep(0.2)
     return True

@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 from private_engine import debian, dockerd, registry
 from private_engine.layout import CHECKOUT, Refusal, State, say
@@ -52,7 +51,7 @@ def _can_pull_official(state: State) -> bool:
     say(f"pulling {OFFICIAL}")
     pulled = dockerd.docker(state, "pull", "--platform", "linux/amd64", OFFICIAL)
     if pulled.returncode != 0:
-        say(f"{OFFICIAL} can't be pulled ({pulled.stderr.strip()})")
+        say(f"{OFFICIAL} can't be pulled ({dockerd.complaint(pulled)})")
     return pulled.returncode == 0
 
 
@@ -115,4 +114,4 @@ def _import_and_push(state: State) -> None:
     for words in (("import", *changes, str(TAR), name), ("push", "--quiet", name)):
         done = dockerd.docker(state, *words)
         if done.returncode != 0:
-            raise Refusal(f"docker {words[0]} of the stand-in base failed ({done.stderr.strip()}): see {Path(TAR)}")
+            raise Refusal(f"docker {words[0]} of the stand-in base failed ({dockerd.complaint(done)}): see {TAR}")
