@@ -131,6 +131,7 @@ def create_dockerhub(
             Route("/v2/{path:path}", front.serve, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ],
         middleware=[Middleware(Faults, faults=due, calls=calls)],
+        exception_handlers={OSError: _registry_down},
     )
     app.state.calls, app.state.faults, app.state.hub = calls, due, state
     return app
@@ -281,6 +282,10 @@ class _Front:
             401,
             headers={"www-authenticate": ",".join(parts), "docker-distribution-api-version": "registry/2.0"},
         )
+
+
+def _registry_down(_: Request, error: Exception) -> Response:
+    return JSONResponse({"message": f"no registry behind this emulator ({type(error).__name__})"}, 502)
 
 
 def _not_found() -> Response:
