@@ -14,7 +14,7 @@ OpenSSL find a CA, and trusts it *beside* the system's own bundle. Never `COPY .
 Proxies go as predefined build arguments (http_proxy, https_proxy, no_proxy): the engine gives them to RUN steps and
 writes them nowhere, credentials in them included.
 
-The classic builder has no mounts: `classic_dockerfile` takes the two phrases out again, and a CA is refused there,
+The classic builder has no mounts: `without_machine` takes the two phrases out again, and a CA is refused there,
 since it could only be a layer. A build secret would be the other way, and needs a session, which docker-py has not.
 """
 
@@ -30,7 +30,7 @@ from factory.records import BuildOptions, Context, ContextFile
 
 MACHINE_FOLDER = ".machine"
 MACHINE_MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
-MACHINE_SOURCE = ". /run/machine/env && "
+MACHINE_SOURCE = ". /run/machine/env"
 
 # 1980-01-01T00:00:00Z: the oldest time that a zip file (a wheel built in a RUN step) can hold.
 MTIME_S = 315_532_800
@@ -66,10 +66,13 @@ def machine_files(options: BuildOptions) -> dict[str, bytes]:
     }
 
 
-def classic_dockerfile(text: str) -> str:
-    """Return the Dockerfile without the machine's mount, for the classic builder, which refuses `RUN --mount`."""
+def without_machine(text: str) -> str:
+    """Return a Dockerfile, or one of its commands, without the machine's mount and what is read from it.
+
+    The classic builder refuses `RUN --mount`, and people who read a step need not know of it.
+    """
     text = re.sub(re.escape(MACHINE_MOUNT) + r"\s+", "", text)
-    return text.replace(MACHINE_SOURCE, "")
+    return re.sub(re.escape(MACHINE_SOURCE) + r"\s*(&&|;)\s*", "", text)
 
 
 def context_tar(
@@ -85,7 +88,7 @@ def context_tar(
     for path, content in (machine if machine is not None else {f"{MACHINE_FOLDER}/env": b""}).items():
         files[path] = ContextFile(path, 0o644, "", len(content), content=content)
     if is_classic and (dockerfile := files.get("Dockerfile")) and dockerfile.content is not None:
-        content = classic_dockerfile(dockerfile.content.decode()).encode()
+        content = without_machine(dockerfile.content.decode()).encode()
         files["Dockerfile"] = ContextFile("Dockerfile", dockerfile.mode, "", len(content), content=content)
     folders: set[str] = set()
     for path in sorted(files, key=lambda p: (p != "Dockerfile", p)):
