@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -548,3 +550,18 @@ def test_parameters_are_counted_by_dtype() -> None:
         "c": {"dtype": "BF16", "shape": [4]},
     }
     assert parameters(json.dumps(header).encode()) == {"F32": 7, "BF16": 4}
+
+
+def test_retries_are_silent(tmp_path: Path) -> None:
+    """Where nobody set up logging, a fault that passes prints nothing: neither stamina's words nor the client's."""
+    write(tmp_path, REPO)
+    app = create_hub(tmp_path, faults=[Fault("status", 2)])
+    code = """
+import sys
+from factory.clients.huggingface import HuggingFaceHub
+print(HuggingFaceHub(sys.argv[1]).info("org/model", "main").repo)
+"""
+    with running(app) as url:
+        run = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, timeout=60, check=True)
+    assert (run.stdout, run.stderr) == ("org/model\n", "")
+    assert [call.status for call in calls(app)] == [503, 503, 200]
