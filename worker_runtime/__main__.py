@@ -21,7 +21,7 @@ from typing import Any
 
 from worker_runtime import contract, recipe, settings, start
 from worker_runtime.adapter import Adapter, is_streaming
-from worker_runtime.errors import StartError, WorkerError
+from worker_runtime.errors import HandlerImportFailed, StartError, WorkerError
 from worker_runtime.events import EventLog
 from worker_runtime.failed_start import FailedStart
 from worker_runtime.settings import Settings
@@ -49,12 +49,24 @@ def _print(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
+def import_sdk() -> Any:
+    """Import RunPod's SDK (1.7 to 4.5 s, measured 2026-11-23), or raise HandlerImportFailed."""
+    try:
+        import runpod
+    except Exception as error:
+        raise HandlerImportFailed(
+            f"importing the runpod SDK raised {type(error).__name__}: {error}",
+            fix="install worker_runtime/requirements.txt, and no package in image.pip that contradicts it",
+        ) from error
+    return runpod
+
+
 def check() -> int:
     """Print one JSON line: `ok`, and what is here or what is wrong."""
     try:
         environment = settings.read()
         found = recipe.load(environment.recipe)
-        sdk = start.import_sdk()
+        sdk = import_sdk()
         start.construct_unloaded(found, environment, EventLog(sys.stderr))
     except WorkerError as error:
         _print({"ok": False, **error.as_fields()})
@@ -119,7 +131,7 @@ def serve(rest: list[str], started: float) -> int:
         environment, failure = Settings(), error
         log.failed(error)
     try:
-        sdk = start.import_sdk()
+        sdk = import_sdk()
     except WorkerError as error:
         log.failed(error)  # without the SDK there is no queue to join
         return 1

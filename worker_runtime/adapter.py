@@ -32,6 +32,9 @@ class _Answer(dict[str, Any]):
     def __eq__(self, other: object) -> bool:
         return self is other
 
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
 
 def is_streaming(handler: Any) -> bool:
     """Whether calling the handler gives a generator."""

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from worker_runtime.errors import HandlerImportFailed, HandlerLoadFailed, HandlerMissing, OptionsInvalid, WorkerError
 from worker_runtime.recipe import HandlerBlock, problems
 
+FILE_MODULE = "worker_handler"  # the name under which a handler file is imported
 BUILT_IN = (
     "command",
     "echo",
@@ -35,7 +36,7 @@ BUILT_IN = (
 
 
 def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("worker_handler", path)
+    spec = importlib.util.spec_from_file_location(FILE_MODULE, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise HandlerMissing(f"no handler file {path}", fix="name a Python file that lies beside the recipe")
     module = importlib.util.module_from_spec(spec)
@@ -76,7 +77,7 @@ def find(block: HandlerBlock, folder: Path) -> type[Any]:
             f"importing the handler raised {type(error).__name__}: {error}", fix="mend the handler's file"
         ) from error
     handler = getattr(module, "Handler", None)
-    if not inspect.isclass(handler) or not callable(getattr(handler, "__call__", None)):  # noqa: B004 - on the class
+    if not inspect.isclass(handler) or not any("__call__" in vars(kind) for kind in handler.__mro__):
         raise HandlerMissing(
             f"{block.file or block.name} has no class Handler that can be called",
             fix="write `class Handler:` with `def __call__(self, inputs)`",

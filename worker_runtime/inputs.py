@@ -24,6 +24,7 @@ MAX_REDIRECTS = 5
 CONNECT_S = 10.0
 TOTAL_S = 120.0
 CHUNK_BYTES = 1 << 20
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291, 2.4
 
 
 class MediaReader:
@@ -129,9 +130,11 @@ class MediaReader:
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    if inner is not None:
-        ip = inner
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped:
+            ip = ip.ipv4_mapped
+        elif ip not in GLOBAL_UNICAST or ip.sixtofour or ip.teredo:  # the rest may carry an IPv4 address inside
+            return False
     return ip.is_global and not ip.is_multicast
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from worker_runtime import bootstrap, contract, recipe
-from worker_runtime.errors import HandlerImportFailed, StartError, WorkerError
+from worker_runtime.errors import StartError, WorkerError
 from worker_runtime.events import EventLog
 from worker_runtime.inputs import MediaReader
 from worker_runtime.recipe import WorkerRecipe
@@ -34,17 +33,6 @@ def construct_unloaded(found: WorkerRecipe, settings: Settings, log: EventLog) -
     """Import and construct the handler without weights: the models' folders are those that they will have."""
     handler = contract.find(found.handler, settings.recipe.parent)
     return construct(handler, found, settings, {m.key: bootstrap.folder(m, settings) for m in found.models}, log)
-
-
-def import_sdk() -> Any:
-    """Import RunPod's SDK (1.7 to 4.5 s, measured 2026-11-23), or raise HandlerImportFailed."""
-    try:
-        return importlib.import_module("runpod")
-    except Exception as error:
-        raise HandlerImportFailed(
-            f"importing the runpod SDK raised {type(error).__name__}: {error}",
-            fix="install worker_runtime/requirements.txt, and no package in image.pip that contradicts it",
-        ) from error
 
 
 def bring_up(settings: Settings, log: EventLog, started: float) -> Any:

