@@ -444,6 +444,26 @@ def test_a_job_without_an_answer_does_not_hide_the_others() -> None:
         run(recipe({"input": {"n": 1}}, {"input": {"n": 2}}), engine=FakeEngine(FakeWorker(answer)))
 
 
+def test_a_container_that_ends_in_a_job() -> None:
+    """When a job breaks off because the container died, its end is the error, though the engine saw it late."""
+
+    @dataclass
+    class Dying(FakeWorker):
+        has_died: bool = False
+
+        def is_ready(self) -> bool:
+            if self.has_died:
+                raise WorkerExited("the container exited with 7", where="x")
+            return super().is_ready()
+
+        def call(self, job_input: Mapping[str, object], timeout_s: float) -> Mapping[str, object]:
+            self.has_died = True
+            raise TestJobFailed("the worker broke the connection off", where="x")
+
+    with pytest.raises(WorkerExited, match="exited with 7"):
+        run(recipe({"input": {"n": 1}}), engine=FakeEngine(Dying(echo)))
+
+
 def test_a_container_that_ends_is_the_engines_error() -> None:
     """WorkerExited goes through as it is, and nothing is left running."""
 
