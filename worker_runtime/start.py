@@ -10,6 +10,7 @@ from typing import Any
 from worker_runtime import bootstrap, contract, recipe
 from worker_runtime.errors import StartError, WorkerError
 from worker_runtime.events import EventLog
+from worker_runtime.input_rules import AllowList, InputRules
 from worker_runtime.inputs import MediaReader
 from worker_runtime.recipe import WorkerRecipe
 from worker_runtime.settings import Settings
@@ -24,7 +25,9 @@ def construct(
         options=dict(found.handler.options),
         models=dict(folders),
         dtypes={model.key: model.load_dtype for model in found.models},
-        media=MediaReader(max_bytes=settings.max_input_bytes, allow=settings.input_allow),
+        media=MediaReader(
+            InputRules(max_file_bytes=settings.max_input_bytes, allow=AllowList.parse(settings.input_allow))
+        ),
         tell=log.tell,
     )
 
