@@ -69,5 +69,29 @@ DATA_CENTERS: frozenset[str] = frozenset(
     }
 )
 
+# The other ids that RunPod's clients have known (the enumeration in runpod-sdk 0.6.2, docs.rs, read 2026-11-24): they
+# have GPUs or had them, and no network volume with the S3 API.
+OTHER_DATA_CENTERS: frozenset[str] = frozenset(
+    {
+        "AP-IN-1",
+        "AP-JP-1",
+        "CA-MTL-1",
+        "CA-MTL-2",
+        "CA-MTL-3",
+        "EU-FR-1",
+        "EU-NL-1",
+        "EU-SE-1",
+        "EUR-IS-2",
+        "EUR-IS-3",
+        "OC-AU-1",
+        "US-DE-1",
+        "US-GA-1",
+        "US-KS-3",
+        "US-TX-1",
+        "US-TX-3",
+        "US-TX-4",
+    }
+)
+
 # CPU endpoints run in one data centre only: runpod-flash, read 2026-11-23.
 CPU_DATA_CENTER = "EU-RO-1"

@@ -36,15 +36,24 @@ class RecipeFile:
     sha256: str
     names: Mapping[str, str] = field(default_factory=dict)
 
-    def where(self, key: str = "") -> str:
-        """Return `path:line` of a dotted key, or of the nearest block above it when it isn't written."""
+    def line(self, key: str) -> int:
+        """Return the line of a dotted key, or of the nearest block above it when it isn't written; 0 without one."""
         while key and key not in self.lines:
             key = key.rpartition(".")[0]
-        return f"{self.path}:{self.lines[key]}" if key else str(self.path)
+        return self.lines.get(key, 0)
+
+    def where(self, key: str = "") -> str:
+        """Return `path:line` of a dotted key, as `line` finds it."""
+        line = self.line(key)
+        return f"{self.path}:{line}" if line else str(self.path)
 
     def name(self, key: str) -> str:
-        """Return the dotted key as the author wrote it."""
-        return self.names.get(key, key)
+        """Return the dotted key as the author wrote it, or would have: below `model`, not below `models.0`."""
+        rest = ""
+        while key and key not in self.names and key not in self.lines:
+            key, _, last = key.rpartition(".")
+            rest = f".{last}{rest}"
+        return (self.names.get(key, key) + rest).lstrip(".")
 
 
 def load(path: Path) -> RecipeFile:

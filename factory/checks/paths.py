@@ -1,0 +1,72 @@
+"""Where weights and caches lie: the volume is /runpod-volume on serverless workers, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from factory.checks.finding import Found
+from factory.checks.texts import environment, texts
+from factory.recipe import RecipeFile
+
+VOLUME = "/runpod-volume"
+# Pods mount their volume at /workspace, serverless workers theirs at /runpod-volume, without a setting
+# (RunPod's documentation, read 2026-11-23).
+_WORKSPACE = re.compile(r"(?<![\w./-])/workspace(?=/|\b(?![\w-]))")
+_CACHES = frozenset({"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "XDG_CACHE_HOME"})
+
+
+def weights_path(file: RecipeFile) -> Iterator[Found]:
+    """Find paths below /workspace: an error where the worker reads them, a warning in build steps."""
+    recipe = file.recipe
+    read_at_run_time = [(key, value) for key, _, value in environment(file)]
+    read_at_run_time += texts(recipe.handler.options, "handler.options")
+    for key, text in read_at_run_time:
+        if _WORKSPACE.search(text):
+            yield Found(
+                key,
+                "/workspace is where pods have their volume; a serverless worker has it at /runpod-volume",
+                f"write {VOLUME} instead",
+            )
+    for index, step in enumerate(recipe.image.steps):
+        if _WORKSPACE.search(step):
+            yield Found(
+                f"image.steps.{index}",
+                "the step writes below /workspace, which is in the image and not on the volume",
+                "use /opt or /app for what belongs into the image",
+                "warning",
+            )
+
+
+def cache_path(file: RecipeFile) -> Iterator[Found]:
+    """Find a Hugging Face cache that is not on the volume although models are, or may be."""
+    models = file.recipe.models
+    if models and all(model.placement in ("image", "disk", "cached") for model in models):
+        return
+    for key, name, value in environment(file):
+        if name in _CACHES and not (value + "/").startswith(VOLUME + "/"):
+            yield Found(
+                key,
+                f"{name} is not on the volume, so each new worker downloads the weights again",
+                f"remove it (factory sets HF_HOME to {VOLUME}/huggingface), or put it below {VOLUME}",
+            )
+
+
+def hub_offline(file: RecipeFile) -> Iterator[Found]:
+    """Find an offline switch that keeps the worker from its first download."""
+    if not any(model.placement in ("volume", "disk", "auto") for model in file.recipe.models):
+        return
+    for key, name, value in environment(file):
+        if name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") and value.lower() in ("1", "true", "yes", "on"):
+            yield Found(
+                key,
+                f"{name} keeps a new worker from downloading its weights",
+                "remove it, or place the models in the image",
+            )
+
+
+def hf_transfer(file: RecipeFile) -> Iterator[Found]:
+    """Find the switch of a downloader that huggingface_hub dropped in 1.0."""
+    for key, name, _ in environment(file):
+        if name == "HF_HUB_ENABLE_HF_TRANSFER":
+            yield Found(key, "huggingface_hub ignores hf_transfer since 1.0", "remove it")
