@@ -56,7 +56,10 @@ class Worker(Protocol):
         ...
 
     def call(self, job_input: Mapping[str, object], timeout_s: float) -> Mapping[str, object]:
-        """Run one job synchronously and return the SDK's answer (`status`, `output` or `error`)."""
+        """Run one job synchronously and return the SDK's answer (`status`, `output` or `error`).
+
+        Raises WorkerExited when the container ends meanwhile, TestJobFailed when no answer comes, or none that is one.
+        """
         ...
 
     def logs(self) -> str:

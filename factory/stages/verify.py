@@ -42,7 +42,6 @@ PLATFORM = ("linux", "amd64")
 READERS = 8  # blobs asked for at once
 POLL_S = 0.2
 START_LIMIT_S = 3600.0  # a first start brings the weights: 70 GB at 20 MB/s
-ENDING_S = 5.0  # the engine sees a container's end a little after its connections break
 SHOWN_LINES = 15
 FEW_PULLS = 10
 # Docker does not say whether `full_size` counts the config and the manifest (at most 4 MiB) beside the layers.
@@ -317,19 +316,11 @@ def _ask(worker: Worker, test: Test, number: int, notes: _Notes) -> JobAnswer:
         output, failure = answer.get("output"), answer.get("error")
         found = problems(test.expect, output, None if failure is None else _text(failure))
     except TestJobFailed as error:  # no answer, or none that is one
-        _look_after(worker)
         output, found = None, (error.what,)
     took = time.monotonic() - start
     text = "; ".join(found) or f"answered in {seconds_text(took)}"
     notes.tell(Progress("step", f"job {name}", text, "failed" if found else "done"))
     return JobAnswer(name, output, took, found)
-
-
-def _look_after(worker: Worker) -> None:
-    """Give a worker that broke a job off a moment to be up again, or to be seen ending (raises WorkerExited)."""
-    deadline = time.monotonic() + ENDING_S
-    while not worker.is_ready() and time.monotonic() < deadline:
-        time.sleep(POLL_S)
 
 
 # --- the worker's log ------------------------------------------------------------------------------------------------

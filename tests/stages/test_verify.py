@@ -445,23 +445,18 @@ def test_a_job_without_an_answer_does_not_hide_the_others() -> None:
 
 
 def test_a_container_that_ends_in_a_job() -> None:
-    """When a job breaks off because the container died, its end is the error, though the engine saw it late."""
+    """A worker that dies in a job ends the matter: no further job is tried, and nothing is left running."""
+    seen: list[object] = []
 
-    @dataclass
-    class Dying(FakeWorker):
-        has_died: bool = False
+    def answer(job_input: Mapping[str, object]) -> Mapping[str, object]:
+        seen.append(job_input)
+        raise WorkerExited("the container exited with 7", where="x")
 
-        def is_ready(self) -> bool:
-            if self.has_died:
-                raise WorkerExited("the container exited with 7", where="x")
-            return super().is_ready()
-
-        def call(self, job_input: Mapping[str, object], timeout_s: float) -> Mapping[str, object]:
-            self.has_died = True
-            raise TestJobFailed("the worker broke the connection off", where="x")
-
+    engine = FakeEngine(FakeWorker(answer))
     with pytest.raises(WorkerExited, match="exited with 7"):
-        run(recipe({"input": {"n": 1}}), engine=FakeEngine(Dying(echo)))
+        run(recipe({"input": {"n": 1}}, {"input": {"n": 2}}), engine=engine)
+    assert seen == [{"n": 1}]
+    assert engine.running == 0
 
 
 def test_a_container_that_ends_is_the_engines_error() -> None:
