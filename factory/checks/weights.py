@@ -32,7 +32,7 @@ def floating_revision(file: RecipeFile) -> Iterator[Found]:
             yield Found(
                 f"models.{index}.revision",
                 f"revision {model.revision!r} may be another commit at the next build",
-                "write the commit that 'factory size' shows",
+                "write the commit that 'factory resolve' shows",
             )
 
 
