@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from docker.types import DeviceRequest
 
 from factory.clients.docker_connection import Connection
 from factory.clients.docker_faults import clean, engine_faults
-from factory.errors import BuildError, TestJobFailed, WorkerExited
+from factory.errors import BaseMissing, Interrupted, TestJobFailed, WorkerExited
 from factory.records import BuildOptions
 
 VOLUME = "/runpod-volume"
 INNER_PORT = 8000
 SHOWN_LINES = 15
+WORKER_COMMAND = ("python", "-u", "-m", "worker_runtime")
+ALIVE = ("created", "running", "restarting", "paused")
 
 # What an exit status tells: 125 to 127 are the engine's and the shell's, above 128 it is a signal's number plus 128.
 EXITS = {
@@ -67,7 +70,7 @@ class ContainerWorker:
             self._require_running()
             raise TestJobFailed(f"no answer within {timeout_s:g} s", where=self._reference) from error
         except httpx.HTTPError as error:
-            self._require_running()
+            self._require_running(patience_s=2)
             raise TestJobFailed(f"the worker broke the connection off ({error})", where=self._reference) from error
         with contextlib.suppress(ValueError):
             body = answer.json()
@@ -83,11 +86,17 @@ class ContainerWorker:
             printed = self._connection.logs(self._container, stdout=True, stderr=True)
         return bytes(printed).decode("utf-8", "replace")
 
-    def _require_running(self) -> None:
+    def _state(self) -> dict[str, Any]:
         with engine_faults(self._connection.base_url):
-            state = self._connection.inspect_container(self._container)["State"]
-        if state["Status"] in ("created", "running", "restarting", "paused"):
-            return
+            return dict(self._connection.inspect_container(self._container)["State"])
+
+    def _require_running(self, patience_s: float = 0) -> None:
+        """Raise WorkerExited when it has ended; the engine may take a moment to notice a death that broke a call."""
+        deadline_s = time.monotonic() + patience_s
+        while (state := self._state())["Status"] in ALIVE:
+            if time.monotonic() >= deadline_s:
+                return
+            time.sleep(0.1)
         code = int(state["ExitCode"])
         meaning = "it ran out of memory" if state.get("OOMKilled") else EXITS.get(code, "the program chose that number")
         lines = [clean(line) for line in self.logs().splitlines() if line.strip()]
@@ -108,13 +117,20 @@ def run_worker(
     volume: Path | None,
     options: BuildOptions,
     *,
-    has_gpu: bool,
+    gpus: DeviceRequest | None,
 ) -> Iterator[ContainerWorker]:
     """Start the container and remove it on leaving, whatever happens. Without the host's network it is published."""
     is_host = options.network == "host"
     port = _free_port() if is_host else INNER_PORT
+    address = "127.0.0.1" if is_host else "0.0.0.0"  # noqa: S104 - within the container; published on loopback only
+    settings: dict[str, Any] = {"network_mode": "host"} if is_host else {"port_bindings": {port: ("127.0.0.1", None)}}
+    if volume:
+        settings["binds"] = {str(volume.resolve()): {"bind": VOLUME, "mode": "rw"}}
+    if gpus:
+        settings["device_requests"] = [gpus]
+    command = [*WORKER_COMMAND, "--rp_serve_api", "--rp_api_host", address, "--rp_api_port", str(port)]
     with engine_faults(connection.base_url):
-        container = _create(connection, reference, environment, volume, has_gpu=has_gpu, port=port, is_host=is_host)
+        container = _create(connection, reference, command, environment, settings, [] if is_host else [port])
     try:
         with engine_faults(connection.base_url):
             _start(connection, reference, container)
@@ -126,33 +142,62 @@ def run_worker(
             connection.remove_container(container, force=True, v=True)
 
 
+def run_to_end(
+    connection: Connection,
+    reference: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    options: BuildOptions,
+    is_interrupted: Callable[[], bool],
+) -> tuple[int, str]:
+    """Run a command in a container of its own; return its exit status and what it printed. Removes the container."""
+    settings = {"network_mode": "host"} if options.network == "host" else {}
+    container = _create(connection, reference, list(command), environment, settings, [])
+    try:
+        _start(connection, reference, container)
+        while not is_interrupted():
+            state = connection.inspect_container(container)["State"]
+            if state["Status"] not in ALIVE:
+                printed = bytes(connection.logs(container, stdout=True, stderr=True))
+                return int(state["ExitCode"]), printed.decode("utf-8", "replace")
+            time.sleep(0.05)
+        raise Interrupted("stopped, and undone", where=reference)
+    finally:
+        with contextlib.suppress(DockerException):
+            connection.remove_container(container, force=True, v=True)
+
+
+def gpus_of(info: Mapping[str, Any]) -> DeviceRequest | None:
+    """Return the request for all NVIDIA GPUs; None when the engine has neither NVIDIA's runtime nor a CDI device.
+
+    `DiscoveredDevices` is in `info()` since docker 28.2 (API 1.50), NVIDIA's runtime in `Runtimes` since 19.03.
+    """
+    if "nvidia" in (info.get("Runtimes") or {}):
+        return DeviceRequest(count=-1, capabilities=[["gpu"]])
+    devices = [str(device.get("ID", "")) for device in info.get("DiscoveredDevices") or []]
+    if any(device.startswith("nvidia.com/gpu=") for device in devices):
+        return DeviceRequest(driver="cdi", device_ids=["nvidia.com/gpu=all"])
+    return None
+
+
 def _create(
     connection: Connection,
     reference: str,
+    command: list[str],
     environment: Mapping[str, str],
-    volume: Path | None,
-    *,
-    has_gpu: bool,
-    port: int,
-    is_host: bool,
+    settings: Mapping[str, Any],
+    ports: list[int],
 ) -> str:
-    address = "127.0.0.1" if is_host else "0.0.0.0"  # noqa: S104 - within the container; published on loopback only
-    settings: dict[str, Any] = {"network_mode": "host"} if is_host else {"port_bindings": {port: ("127.0.0.1", None)}}
-    if volume:
-        settings["binds"] = {str(volume.resolve()): {"bind": VOLUME, "mode": "rw"}}
-    if has_gpu:
-        settings["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
-    command = ["python", "-u", "-m", "worker_runtime", "--rp_serve_api", "--rp_api_host", address]
     try:
         made = connection.create_container(
             reference,
-            command=[*command, "--rp_api_port", str(port)],
+            command=command,
             environment=dict(environment),
-            ports=None if is_host else [port],
+            ports=ports,
             host_config=connection.create_host_config(**settings),
         )
     except ImageNotFound as error:
-        raise BuildError("the engine has no such image", where=reference, fix="build it or pull it first") from error
+        raise BaseMissing("the engine has no such image", where=reference, fix="build it or pull it first") from error
     return str(made["Id"])
 
 
@@ -161,7 +206,9 @@ def _start(connection: Connection, reference: str, container: str) -> None:
         connection.start(container)
     except APIError as error:
         raise WorkerExited(
-            f"the container could not start ({clean(str(error.explanation or error))})", where=reference
+            f"the container could not start ({clean(str(error.explanation or error))})",
+            where=reference,
+            fix="the image needs python on its PATH, and RunPod's command must be able to run",
         ) from error
 
 

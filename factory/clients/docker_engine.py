@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +22,10 @@ from docker.errors import APIError, ImageNotFound
 from factory.clients import docker_build, docker_push
 from factory.clients.docker_buildlog import pull_progress
 from factory.clients.docker_connection import DEFAULT_ADDRESS, PLATFORM, Connection, messages, parameters_of
-from factory.clients.docker_containers import ContainerWorker, run_worker
+from factory.clients.docker_containers import ContainerWorker, gpus_of, run_to_end, run_worker
 from factory.clients.docker_faults import engine_faults, pull_error
 from factory.errors import BuildError, EngineDiskFull, Interrupted, RegistryFailed, RegistryUnreachable, WrongPlatform
-from factory.records import BuildOptions, Context, Image, PushedImage, Tell
+from factory.records import BuildOptions, Context, Image, Progress, PushedImage, Tell
 from factory.references import parse
 from factory.wording import size_text
 
@@ -36,6 +36,7 @@ SPARE_BYTES = 500_000_000
 # The context lies there three times at the height of a build: as received, as unpacked, and in its layer
 # (BuildKit in docker 20.10.24, 2026-11-24).
 CONTEXT_COPIES = 3
+PUSH_ATTEMPTS = 3  # of ours, beside the engine's own within each
 PUSH_TIMEOUT_S = 1800  # between two words of the engine while it pushes: it may be hashing a layer of many GB
 
 
@@ -74,7 +75,10 @@ class DockerEngine:
         return disk.f_bavail * disk.f_frsize if disk else None
 
     def pull(self, reference: str, tell: Tell) -> Image:
-        """Pull linux/amd64 of a reference. Raises BaseMissing, WrongPlatform and EngineDiskFull."""
+        """Pull linux/amd64 of a reference; an image of another platform does not stay.
+
+        Raises BaseMissing, WrongPlatform and EngineDiskFull.
+        """
         with self._connect() as connection:
             return self._pull(connection, reference, tell)
 
@@ -114,9 +118,11 @@ class DockerEngine:
         """
         login = self._login_for(parse(reference).registry)
         attempts = stamina.retry_context(
-            on=(RegistryUnreachable, RegistryFailed), attempts=3, timeout=self._patience_s, wait_initial=0.5
+            on=(RegistryUnreachable, RegistryFailed), attempts=PUSH_ATTEMPTS, timeout=self._patience_s, wait_initial=0.5
         )
         for attempt in attempts:
+            if attempt.num > 1:
+                tell(Progress("note", "push", f"the registry failed: trying again ({attempt.num} of {PUSH_ATTEMPTS})"))
             with attempt, self._connect(PUSH_TIMEOUT_S) as connection:
                 probe = docker_push.Probe(reference, login, self._patience_s) if self._sees_what_we_see else None
                 with self._hung_up_by_interrupt(connection, reference):
@@ -127,12 +133,12 @@ class DockerEngine:
     def _worker(
         self, reference: str, environment: Mapping[str, str], volume: Path | None, options: BuildOptions
     ) -> Iterator[ContainerWorker]:
-        has_gpu = "nvidia" in (self._info.get("Runtimes") or {})
+        gpus = gpus_of(self._info)
         # No `_connect`: it would take an error of our caller, between the two ends of `yield`, for the engine's.
         with (
             self._open() as connection,
             self._hung_up_by_interrupt(connection, reference),
-            run_worker(connection, reference, environment, volume, options, has_gpu=has_gpu) as worker,
+            run_worker(connection, reference, environment, volume, options, gpus=gpus) as worker,
         ):
             yield worker
 
@@ -144,6 +150,20 @@ class DockerEngine:
         `volume` is mounted at /runpod-volume. GPUs are handed over where the engine has NVIDIA's runtime.
         """
         return self._worker(reference, environment, volume, options)
+
+    def has_gpu(self) -> bool:
+        """Can this engine give a container an NVIDIA GPU (an `nvidia` runtime or a CDI device in its info)?"""
+        return gpus_of(self._info) is not None
+
+    def run_once(
+        self, reference: str, command: Sequence[str], *, environment: Mapping[str, str], options: BuildOptions
+    ) -> tuple[int, str]:
+        """Run a command in a fresh container to its end and remove it; return the exit status and what was printed.
+
+        Raises BaseMissing when the engine has no such image, WorkerExited when it has no such command, Interrupted.
+        """
+        with self._connect() as connection, self._hung_up_by_interrupt(connection, reference):
+            return run_to_end(connection, reference, command, environment, options, self._interrupted.is_set)
 
     def remove(self, reference: str) -> None:
         """Remove an image's name, and its layers when nothing else needs them; nothing to do when it is not there."""
@@ -216,10 +236,10 @@ class DockerEngine:
 
     def _pull(self, connection: Connection, reference: str, tell: Tell) -> Image:
         wanted = parse(reference)
-        name = wanted.repository
+        before = self._find(connection, reference)
         try:
             stream = connection.pull(
-                name,
+                wanted.repository,
                 wanted.target,
                 stream=True,
                 decode=True,
@@ -236,7 +256,7 @@ class DockerEngine:
         found = self._find(connection, reference)
         if found is None:
             raise pull_error("the pull ended without the image", reference, PLATFORM)
-        self._require_platform(connection, found)
+        self._require_platform(connection, found, is_ours=before is None or before.id != found.id)
         return found
 
     def _require_platform(self, connection: Connection, image: Image, *, is_ours: bool = False) -> None:
