@@ -14,7 +14,7 @@ What each route was checked against (2026-11-24):
 | GET /v2/repositories/{ns}/{repo}/ | documented, same file; only the fields that factory reads |
 | POST /v2/auth/token | documented, same file: identifier and secret give `access_token`, 401 otherwise |
 | GET and POST /token | documented: distribution's spec/auth/token.md and oauth.md; scopes one does not get are left out, as Docker Hub does |
-| /v2/…/manifests and blobs | proved with a real docker-registry 2.8.2 behind it; 401, 429 and `ratelimit-*` as Docker documents them (docker-hub/usage/pulls) |
+| /v2/…/manifests and blobs | proved with a real docker-registry 2.8.2 behind it and dockerd 20.10.24 pushing and pulling; 401, 429 and `ratelimit-*` as Docker documents them (docker-hub/usage/pulls) |
 | GET /_cdn/… | emulator only: another origin that refuses a request with a login, as a signed address does |
 
 Not here: organisations, teams, search, webhooks, automated builds, abuse limits of the API itself.
