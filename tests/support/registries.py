@@ -29,10 +29,11 @@ HTPASSWD = "ada:$2b$05$CgmoRDkrRx.fEqgyyUY0N.ByhRv5.xDaDQm15/0JukrObh9rCDRyO\n"
 
 @dataclass(frozen=True)
 class RunningRegistry:
-    """A registry of this test's own: its address, and the folder that holds its blobs."""
+    """A registry of this test's own: its address, the folder that holds its blobs, its process."""
 
     address: str
     folder: Path
+    pid: int
 
     def blob_file(self, digest: str) -> Path:
         """Return the file that holds a blob."""
@@ -62,7 +63,7 @@ def running_registry(folder: Path, *, port: int = 0, login: bool = False) -> Ite
         process = subprocess.Popen([program, "serve", str(path)], stdout=log, stderr=log)
     try:
         wait_for(address, process)
-        yield RunningRegistry(address, folder)
+        yield RunningRegistry(address, folder, process.pid)
     finally:
         process.terminate()
         process.wait(10)
@@ -132,7 +133,15 @@ class Pusher:
     ) -> PushedTestImage:
         """Push an image whose layers are these bytes, as stored; `changes` go into its manifest."""
         stored = layers or (gzip.compress(layer_tar({"hello": name.encode() * 100}), mtime=0),)
-        config = json.dumps({"architecture": architecture, "os": system, "created": "2026-11-24T00:00:00Z"}).encode()
+        unpacked = [gzip.decompress(x) if x[:2] == b"\x1f\x8b" else x for x in stored]
+        config = json.dumps(
+            {
+                "architecture": architecture,
+                "os": system,
+                "created": "2026-11-24T00:00:00Z",
+                "rootfs": {"type": "layers", "diff_ids": list(map(sha256, unpacked))},
+            }
+        ).encode()
         manifest = {
             "schemaVersion": 2,
             "mediaType": DOCKER_MANIFEST,
@@ -142,7 +151,6 @@ class Pusher:
         }
         content = json.dumps(manifest).encode()
         digest = self.manifest(name, tag, content, DOCKER_MANIFEST)
-        unpacked = sum(len(gzip.decompress(x)) if x[:2] == b"\x1f\x8b" else len(x) for x in stored)
         return PushedTestImage(
             f"{self.address}/{name}",
             digest,
@@ -150,7 +158,7 @@ class Pusher:
             tuple(map(sha256, stored)),
             sum(map(len, stored)),
             len(config),
-            unpacked,
+            sum(map(len, unpacked)),
         )
 
     def index(self, name: str, tag: str, *children: tuple[str, str, str]) -> str:

@@ -17,7 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-Page = Callable[[BaseHTTPRequestHandler], None]
+Request = BaseHTTPRequestHandler
+Page = Callable[[Request], None]
 
 
 @dataclass
@@ -81,6 +82,12 @@ def serve(
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.answer()
+
+        def do_PUT(self) -> None:
+            self.answer()
+
+        def answer(self) -> None:
             path = self.path.partition("?")[0]
             site.seen.append((self.path, self.headers.get("Host")))
             pages.get(path, page(b"", status=404))(self)
