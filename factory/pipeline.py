@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from factory import recipe as recipes
-from factory.checks import check
+from factory.checks import check, findings_from_fits
 from factory.checks.finding import Finding
 from factory.errors import CheckError, FactoryError, ImageNotInRegistry
 from factory.ports import Engine, ImageDirectory, ModelHub, Registry
@@ -130,7 +130,7 @@ class Line:
         models, neighbours = self.models, self.neighbours
         with self._stage("size") as stage:
             plan = size(self.file.recipe, models, neighbours=neighbours)
-            for warning in plan.warnings:
+            for warning in (*plan.warnings, *map(str, findings_from_fits(plan.fits, self.file))):
                 stage.tell(Progress("note", "size", warning))
             stage.summary = f"container disk {plan.container.size_gb} GB"
             if plan.volume:
@@ -229,9 +229,7 @@ class Line:
     @cached_property
     def repository(self) -> str:
         """Where the image goes: the recipe's repository, under this machine's registry when it names one."""
-        repository = self.file.recipe.image.repository
-        prefix = self.machine.registry_prefix
-        return with_prefix(repository, prefix) if prefix else repository
+        return with_prefix(self.file.recipe.image.repository, self.machine.registry_prefix)
 
     def _base(self, tell: Tell) -> BaseImage:
         reference = self.machine.stand_in_base or self.file.recipe.image.base_reference

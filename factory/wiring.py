@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.records import BuildOptions
+from factory.references import parse, with_prefix
 from factory.settings import Settings, secrets
 
 if TYPE_CHECKING:
@@ -20,17 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Clients:
-    """The doors of `pipeline.Doors`, built from the machine's settings."""
+    """The doors of `pipeline.Doors` for one recipe, built from the machine's settings."""
 
     settings: Settings
+    file: RecipeFile
 
     @cached_property
     def credentials(self) -> Credentials:
-        """Logins for registries: from the environment, Docker's config, or its helpers."""
+        """Logins for registries; the environment's pair is shown only to the one that this recipe is pushed to."""
         from factory.clients.credentials import Credentials
 
         s = self.settings
-        return Credentials(s.docker_config, s.registry_username, s.registry_password)
+        target = with_prefix(self.file.recipe.image.repository, s.registry_prefix)
+        return Credentials(s.docker_config, s.registry_username, s.registry_password, parse(target).registry)
 
     @cached_property
     def hub(self) -> ModelHub:

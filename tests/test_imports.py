@@ -23,7 +23,6 @@ LAYERS = {
         "factory.emulator",
         "factory.recipe",
         "factory.checks",
-        "factory.stages.resolve",  # `check --online` asks one stage, without the road
         "factory.records",
         "factory.errors",
         "factory.wording",
@@ -44,6 +43,7 @@ LAYERS = {
         "factory.records",
         "factory.recipe",
         "factory.pipeline.Machine",
+        "factory.references",
         "factory.ports",
     ],
     "factory.stages": [
@@ -90,7 +90,7 @@ LIBRARIES = {
     "click": ["factory.cli", "factory.commands"],
     "rich": ["factory.commands"],
     "docker": ["factory.clients.docker_"],
-    "huggingface_hub": ["factory.clients.huggingface", "worker_runtime.bootstrap"],
+    "huggingface_hub": ["factory.clients.huggingface", "worker_runtime.fetch"],
     "httpx": ["factory.clients"],
     "jinja2": ["factory.stages.render"],
     "yaml": ["factory.recipe"],

@@ -43,6 +43,7 @@ from factory.records import ModelFile, Progress, RepoInfo, Tell
 T = TypeVar("T")
 
 ATTEMPTS = 6
+CONNECT_PATIENCE_S = 3.0  # refused, or no such host: somebody waits for the sentence
 HEAD_BYTES = 100_001
 """Holds the whole header of 97 % of safetensors files (huggingface_hub 2.4.0, `parse_safetensors_file_metadata`)."""
 MAX_HEADER_BYTES = 100_000_000
@@ -235,10 +236,14 @@ class HuggingFaceHub:
         return bytes(head[:size_bytes])
 
     def _call(self, action: Callable[[], T], asked: Asked, folder: Path | None = None) -> T:
-        deadline = time.monotonic() + self._patience_s
+        start_s = time.monotonic()
+        deadline = start_s + self._patience_s
 
         def is_worth_another(error: Exception) -> bool | float:
-            wait_s = self._wait_s(_cause(error))
+            cause = _cause(error)
+            if isinstance(cause, httpx.ConnectError) and time.monotonic() > start_s + CONNECT_PATIENCE_S:
+                return False
+            wait_s = self._wait_s(cause)
             if wait_s is None or time.monotonic() + wait_s > deadline:
                 return False
             return wait_s or True

@@ -2,7 +2,8 @@
 
 | what came | then |
 | --- | --- |
-| no connection, cut off, silence | again, with back-off |
+| refused, or no such host | again for CONNECT_PATIENCE_S: somebody waits for the sentence |
+| cut off, silence | again, with back-off |
 | 408, 429, 500, 502, 503, 504 | again: after `Retry-After` where it says one, else with back-off |
 | `Retry-After` beyond our patience | the answer as it is, at once |
 | any other answer | the answer as it is |
@@ -21,15 +22,19 @@ import stamina
 
 RETRIED = (408, 429, 500, 502, 503, 504)
 ATTEMPTS = 8
+CONNECT_PATIENCE_S = 3.0
 
 
 def send_patiently(send: Callable[[], httpx.Response], patience_s: float) -> httpx.Response:
     """Send until there is an answer that stays; it may still be one of RETRIED. Raises httpx.TransportError."""
+    connect_deadline_s = time.monotonic() + min(CONNECT_PATIENCE_S, patience_s)
 
     def is_worth_a_retry(error: Exception) -> bool | float:
         if isinstance(error, httpx.HTTPStatusError):
             wait = retry_after_s(error.response)
             return True if wait is None else wait if wait < patience_s else False
+        if isinstance(error, httpx.ConnectError):
+            return time.monotonic() < connect_deadline_s
         return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
 
     def send_once() -> httpx.Response:

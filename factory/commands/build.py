@@ -33,5 +33,12 @@ def build(
     """
     from factory.commands.lines import walk
 
-    stage = "push" if is_pushed else "build"
-    walk(recipes, stage, jobs=jobs, force=force, network=network, ca_file=ca_file, as_json=as_json)
+    walk(
+        recipes,
+        "push" if is_pushed else "build",
+        jobs=jobs,
+        force=force,
+        network=network,
+        ca_file=ca_file,
+        as_json=as_json,
+    )

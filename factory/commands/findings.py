@@ -11,9 +11,11 @@ from pathlib import Path
 import click
 
 from factory import recipe as recipes
-from factory.checks import check
+from factory.checks import check, findings_from_fits
 from factory.checks.finding import Finding
-from factory.errors import CheckError, RecipeError
+from factory.errors import CheckError, FactoryError, RecipeError
+from factory.recipe.load import RecipeFile
+from factory.records import tell_nobody
 from factory.wording import count_text
 
 
@@ -24,28 +26,34 @@ class Inspection:
     path: Path
     problems: tuple[str, ...]
     findings: tuple[Finding, ...]
+    problem_code: int = 0
 
     @property
     def exit_code(self) -> int:
-        """The file's exit code: 10 unreadable, 11 an error was found, else 0."""
+        """Return 10 when unreadable, 11 when a check failed, a stage's when the Hub or a size did, else 0."""
         if self.problems:
-            return RecipeError.exit_code
+            return self.problem_code
         return CheckError.exit_code if any(f.severity == "error" for f in self.findings) else 0
 
 
 def inspect(path: Path, is_online: bool) -> Inspection:
-    """Read and lint one recipe; Hub errors are raised."""
+    """Read and lint one recipe; `is_online` also asks the Hub and sizes it."""
     try:
         file = recipes.load(path)
+        return Inspection(path, (), _online(file) if is_online else check(file))
     except RecipeError as error:
-        return Inspection(path, error.problems, ())
-    models = ()
-    if is_online:
-        from factory import settings, wiring
-        from factory.stages.resolve import resolve
+        return Inspection(path, error.problems, (), error.exit_code)
+    except FactoryError as error:
+        return Inspection(path, (f"{path}: {error}",), (), error.exit_code)
 
-        models = resolve(file.recipe, wiring.Clients(settings.read()).hub)
-    return Inspection(path, (), check(file, models))
+
+def _online(file: RecipeFile) -> tuple[Finding, ...]:
+    from factory import settings, wiring
+    from factory.pipeline import Line
+
+    read = settings.read()
+    line = Line(file, wiring.Clients(read, file), wiring.machine(read, file), lambda _: tell_nobody)
+    return (*check(file, line.models), *findings_from_fits(line.plan.fits, file))
 
 
 def show(inspections: Sequence[Inspection], as_json: bool) -> None:
@@ -60,7 +68,7 @@ def show(inspections: Sequence[Inspection], as_json: bool) -> None:
     unreadable = sum(bool(inspection.problems) for inspection in inspections)
     parts = [count_text(kinds[kind], kind) for kind in ("error", "warning", "note") if kinds[kind]]
     if unreadable:
-        parts.insert(0, f"{unreadable} unreadable")
+        parts.insert(0, f"{unreadable} failed")
     click.echo(f"{count_text(len(inspections), 'recipe')}: {', '.join(parts) or 'clean'}", err=True)
 
 

@@ -27,7 +27,7 @@ def open_line(path: Path, *, network: str | None = None) -> Iterator[Line]:
     machine_settings = settings.read()
     machine = wiring.machine(machine_settings, file, network=network)
     with Display() as display:
-        yield Line(file, wiring.Clients(machine_settings), machine, display.listener(file.recipe.name))
+        yield Line(file, wiring.Clients(machine_settings, file), machine, display.listener(file.recipe.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ def walk(
 ) -> None:
     """Walk recipes up to a stage, print what they became, and exit with the first failure's code."""
     machine_settings = settings.read()
-    clients = wiring.Clients(machine_settings)
 
     def go(path: Path, display: Display) -> Outcome:
         try:
             file = recipes.load(path)
             machine = wiring.machine(machine_settings, file, network=network, ca_file=ca_file)
+            clients = wiring.Clients(machine_settings, file)
             line = Line(file, clients, machine, display.listener(file.recipe.name), is_forced=force)
             _ = line.pushed if stage == "push" else line.image
             return Outcome(path, line)
