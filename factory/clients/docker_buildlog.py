@@ -186,12 +186,11 @@ def pull_progress(message: Mapping[str, object]) -> Progress:
     numbers = detail if isinstance(detail, Mapping) else {}
     current, total = (int(numbers.get(name) or 0) for name in ("current", "total"))
     key, status = str(message.get("id", "")), clean(str(message["status"]))
-    is_over = status in ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted from")
+    is_there = status in ("Already exists", "Layer already exists") or status.startswith("Mounted from ")
+    is_over = is_there or status in ("Pull complete", "Pushed")
     if not (current or is_over):
         return Progress("note", key, status)
-    state: Literal["cached", "done", "running"] = (
-        "cached" if status in ("Already exists", "Layer already exists") else "done" if is_over else "running"
-    )
+    state: Literal["cached", "done", "running"] = "cached" if is_there else "done" if is_over else "running"
     # `current` is of the tar with its padding, so it can pass `total` (measured 2026-11-24, docker 20.10.24).
     return Progress("bytes", key, status, state, min(current, total) if total else current, total or None)
 
