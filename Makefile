@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 RECIPES ?= $(wildcard recipes/*.yaml)
 WITH_ENGINE := eval "$$(scripts/engine env)" &&
-PYTHON_FILES := factory worker_runtime tests benchmarks scripts/engine scripts/private_engine scripts/docs.py
+PYTHON_FILES := factory worker_runtime tests benchmarks scripts/engine scripts/private_engine scripts/docs.py scripts/demo_summary.py
 
 .PHONY: help
 help: ## List the targets
@@ -45,7 +45,7 @@ test-fast: install-dev ## The tests that need no engine; ARGS="-k word"
 lint: install-dev ## ruff and mypy --strict
 	@$(BIN)/ruff check $(PYTHON_FILES)
 	@$(BIN)/ruff format --check $(PYTHON_FILES)
-	@$(BIN)/mypy factory worker_runtime tests benchmarks scripts/docs.py
+	@$(BIN)/mypy factory worker_runtime tests benchmarks scripts/docs.py scripts/demo_summary.py
 	@cd scripts && ../$(BIN)/mypy --config-file ../pyproject.toml private_engine engine
 fmt: install-dev ## Format the code, and mend what ruff can mend
 	@$(BIN)/ruff check --fix $(PYTHON_FILES)
