@@ -97,6 +97,9 @@ LIBRARIES = {
     "starlette": ["factory.emulator"],
     "uvicorn": ["factory.emulator"],
     "runpod": ["worker_runtime.__main__"],
+    "httpcore2": ["worker_runtime.download"],
+    "boto3": ["worker_runtime.storage"],
+    "botocore": ["worker_runtime.storage", "worker_runtime.storage_pin"],
 }
 
 

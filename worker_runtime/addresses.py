@@ -75,11 +75,15 @@ class Target:
     addresses: tuple[str, ...]
 
     @property
+    def netloc(self) -> str:
+        """Host and port, as the Host header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """The URL in its one spelling, without the fragment."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path_and_query}"
+        return f"{self.scheme}://{self.netloc}{self.path_and_query}"
 
     @property
     def place(self) -> str:

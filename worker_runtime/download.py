@@ -11,9 +11,10 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+import certifi
 import httpcore2
 
-from worker_runtime.addresses import DEFAULT_PORTS, Resolver, Target, check, follow, system_resolver
+from worker_runtime.addresses import Resolver, Target, check, follow, system_resolver
 from worker_runtime.deadline import Deadline
 from worker_runtime.errors import InputUnreadable
 from worker_runtime.input_rules import InputRules
@@ -80,7 +81,9 @@ class _Pinned(httpcore2.NetworkBackend):
 
 @functools.cache
 def _system_trust() -> ssl.SSLContext:
-    return httpcore2.default_ssl_context()
+    trust = httpcore2.default_ssl_context()
+    trust.load_verify_locations(certifi.where())  # a base image may have no authorities of its own
+    return trust
 
 
 def download(
@@ -112,13 +115,11 @@ def download(
 @contextmanager
 def _answer(target: Target, deadline: Deadline, trust: ssl.SSLContext | None) -> Iterator[httpcore2.Response]:
     """Send the request and give the answer; what breaks on the way becomes InputUnreadable."""
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    port = "" if target.port == DEFAULT_PORTS[target.scheme] else f":{target.port}"
     request = httpcore2.Request(
         "GET",
         httpcore2.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path_and_query),
         headers={
-            "Host": host + port,
+            "Host": target.netloc,
             "User-Agent": "worker_runtime",
             "Accept": "*/*",
             "Accept-Encoding": "identity",

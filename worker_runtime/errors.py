@@ -5,12 +5,13 @@
     │   ├── settings · recipe
     │   ├── handler_missing · handler_import · options_invalid · handler_load
     │   ├── volume_missing · storage_unwritable · no_space
-    │   ├── weights_missing · weights_corrupt
+    │   ├── weights_missing · weights_corrupt · weights_timeout
     │   └── hub_denied · hub_not_found · hub_unreachable · hub_failed
     └── JobError                 one job failed; the worker goes on
         ├── input_invalid · input_unreadable · input_refused
         ├── handler_failed · command_failed · command_timeout
-        └── output_unserialisable · output_too_large
+        ├── output_unserialisable · output_too_large
+        └── storage_unreachable · storage_denied · storage_failed
 
 docs/worker.md has the cause and the fix of each code.
 """
@@ -109,6 +110,12 @@ class WeightsCorrupt(StartError):
     code = "weights_corrupt"
 
 
+class WeightsTimeout(StartError):
+    """The weights did not arrive within the time that they may take."""
+
+    code = "weights_timeout"
+
+
 class HubDenied(StartError):
     """The Hub wants a token, or another one."""
 
@@ -185,3 +192,21 @@ class OutputTooLarge(JobError):
     """The handler's output is larger than RunPod takes."""
 
     code = "output_too_large"
+
+
+class StorageUnreachable(JobError):
+    """No connection to the S3-compatible storage, also after the retries."""
+
+    code = "storage_unreachable"
+
+
+class StorageDenied(JobError):
+    """The storage refuses the credentials, or what they want to do."""
+
+    code = "storage_denied"
+
+
+class StorageFailed(JobError):
+    """The storage answers with something else that is no success: no such bucket, no space, 5xx after the retries."""
+
+    code = "storage_failed"

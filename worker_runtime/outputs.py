@@ -1,102 +1,108 @@
-"""A handler's output as JSON: what is converted, what is refused.
+"""From what a handler returns to what RunPod takes: plain JSON, its files delivered, never larger than the limit.
 
-Converted: numpy arrays and scalars, torch tensors → lists and numbers; bytes → base64; tuples and sets → lists;
-dataclasses and pydantic models → objects; paths, UUIDs, dates → strings; enums → their value; keys that are whole
-numbers → strings. Refused, with the path of the value: NaN and infinities (JSON has none, and `null` would hide a
-broken result), anything else. Nothing is ever posted that RunPod's SDK can't serialise: it would drop the result in
-silence, and the job would stay IN_PROGRESS (seen with runpod 1.12.0, 2026-11-23).
+RunPod answers 400 to a result that is too large, the SDK drops it, and the job stays IN_PROGRESS for ever (seen with
+runpod 1.12.0, 2026-11-23). So the JSON is measured as the SDK will post it, and what is over the limit goes to the
+bucket or the volume as one file, or fails the job with its size. docs/worker-io.md has the shapes.
 """
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import datetime
-import enum
+import functools
 import json
-import math
-import uuid
 from collections.abc import Mapping
-from pathlib import PurePath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from worker_runtime.delivery import FIX, Delivery
+from worker_runtime.errors import OutputTooLarge
+from worker_runtime.input_rules import AllowList
+from worker_runtime.storage import Storage
+from worker_runtime.storage_settings import StorageSettings, from_job
+from worker_runtime.values import FoundFile, jsonable
 
-from worker_runtime.errors import OutputTooLarge, OutputUnserialisable
+__all__ = ["JobOutputs", "OutputRules", "jsonable", "within_limit"]
 
-MAX_DEPTH = 100
-
-
-def _refuse(path: str, why: str, fix: str = "return plain values, numpy arrays or bytes") -> OutputUnserialisable:
-    return OutputUnserialisable(f"the handler's output{path and ' at ' + path} {why}", fix=fix)
-
-
-def _key(key: object, path: str) -> str:
-    if isinstance(key, enum.Enum):
-        key = key.value
-    if isinstance(key, str):
-        return _text(key, path)
-    if isinstance(key, int) and not isinstance(key, bool):
-        return str(key)
-    raise _refuse(path, f"has a key of type {type(key).__name__}", "use strings as keys")
+SDK_KEYS = ("error", "refresh_worker")  # at the top of an output these belong to RunPod's SDK
+ENVELOPE_BYTES = len('{"output": , "stopPod": true}')
 
 
-def _text(value: str, path: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise _refuse(path, "is text with a lone surrogate, which UTF-8 can't hold") from error
-    return str(value)
+@dataclass(frozen=True, slots=True)
+class OutputRules:
+    """Where outputs go and how large they may be, in bytes. `volume`: the mounted volume, None when there is none.
+
+    `allow` opens addresses to buckets that a job names. RunPod takes 10 MB from `/run` and 20 MB from `/runsync`
+    (its documentation, 2026-08-20).
+    """
+
+    storage: StorageSettings | None = None
+    volume: Path | None = None
+    max_result_bytes: int = 10_000_000
+    max_sync_result_bytes: int = 20_000_000
+    inline_bytes: int = 5_000_000
+    allow: AllowList = field(default_factory=AllowList)
+
+    def limit_bytes(self, job_id: str) -> int:
+        """Return what a job's result may have: jobs of `/runsync` have ids that begin with `sync-`."""
+        return self.max_sync_result_bytes if job_id.startswith("sync-") else self.max_result_bytes
 
 
-def _float(value: float, path: str) -> float:
-    if not math.isfinite(value):
-        raise _refuse(path, f"is {value}, which JSON can't hold", "return finite numbers or None")
-    return float(value)
+class JobOutputs:
+    """The way out for one job. Made before the handler runs, so that a wrong `s3Config` costs no GPU time."""
+
+    def __init__(self, job: Mapping[str, Any], rules: OutputRules) -> None:
+        """Raises InputInvalid when the job's `s3Config` can't be used."""
+        job_id = str(job.get("id", ""))
+        settings = from_job(job["s3Config"]) if job.get("s3Config") else rules.storage
+        storage = None if settings is None else _storage(settings, rules.allow)
+        self._delivery = Delivery(job_id, storage, rules.volume, rules.inline_bytes)
+        self._limit_bytes = rules.limit_bytes(job_id)
+        self._bytes_left = self._limit_bytes
+
+    def finish(self, value: Any) -> Any:
+        """Return the output as what to post. For a stream, call it for each part: RunPod gets their sum at the end.
+
+        Raises OutputUnserialisable, OutputTooLarge, StorageUnreachable, StorageDenied and StorageFailed.
+        """
+        files: list[FoundFile] = []
+        plain = jsonable(value, files)
+        self._delivery.deliver(files)
+        size_bytes = posted_bytes(plain)
+        if size_bytes > self._bytes_left:
+            plain = self._spill(plain, size_bytes)
+            size_bytes = posted_bytes(plain)
+        if size_bytes > self._bytes_left:
+            raise self._too_large(size_bytes)
+        self._bytes_left -= size_bytes
+        return plain
+
+    def _spill(self, plain: Any, size_bytes: int) -> dict[str, Any]:
+        """Put the whole output into one file, and return the object that stands for it."""
+        if not self._delivery.has_room:
+            raise self._too_large(size_bytes)
+        kept = {key: plain[key] for key in SDK_KEYS if key in plain} if isinstance(plain, dict) else {}
+        rest = {key: item for key, item in plain.items() if key not in kept} if kept else plain
+        whole = FoundFile("output", "output.json", json.dumps(rest, ensure_ascii=False).encode())
+        self._delivery.deliver([whole], may_inline=False)
+        return {"output_file": whole.slot, **kept}
+
+    def _too_large(self, size_bytes: int) -> OutputTooLarge:
+        streamed = self._limit_bytes - self._bytes_left
+        after = f" after {streamed} bytes of earlier parts" if streamed else ""
+        return OutputTooLarge(
+            f"the output is {size_bytes} bytes of JSON{after}, and RunPod takes {self._limit_bytes}", fix=FIX
+        )
 
 
-def _from_library(value: Any, path: str, depth: int) -> Any:
-    """Convert numpy's and torch's values without importing either: only a handler that uses them pays for them."""
-    library = type(value).__module__.partition(".")[0]
-    if library == "torch" and hasattr(value, "detach"):
-        return jsonable(value.detach().cpu().tolist(), path, depth)
-    if library == "numpy" and hasattr(value, "tolist"):
-        plain = value.tolist()
-        if type(plain) is not type(value):  # e.g. numpy.longdouble stays what it is
-            return jsonable(plain, path, depth)
-    raise _refuse(path, f"is of type {type(value).__module__}.{type(value).__qualname__}, which can't be JSON")
+def posted_bytes(output: Any) -> int:
+    """Return how many bytes the SDK posts for an output (json.dumps with ensure_ascii=False, runpod 1.12.0)."""
+    return len(json.dumps(output, ensure_ascii=False).encode()) + ENVELOPE_BYTES
 
 
-def jsonable(value: Any, path: str = "", depth: int = 0) -> Any:
-    """Return `value` as new, plain JSON values, or raise OutputUnserialisable with the path of what can't be."""
-    if depth > MAX_DEPTH:
-        raise _refuse("", f"is nested deeper than {MAX_DEPTH} levels, or contains itself")
-    match value:
-        case enum.Enum():
-            return jsonable(value.value, path, depth)
-        case None | bool() | int():
-            return value
-        case str():
-            return _text(value, path)
-        case float():
-            return _float(value, path)
-        case bytes() | bytearray() | memoryview():
-            return base64.b64encode(value).decode()
-        case PurePath() | uuid.UUID():
-            return _text(str(value), path)
-        case datetime.date() | datetime.time():
-            return value.isoformat()
-        case BaseModel():
-            return jsonable(value.model_dump(), path, depth + 1)
-        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-            return jsonable(fields, path, depth + 1)
-        case Mapping():
-            return {_key(k, path): jsonable(v, f"{path}.{k}" if path else str(k), depth + 1) for k, v in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [jsonable(v, f"{path}.{i}" if path else str(i), depth + 1) for i, v in enumerate(value)]
-        case _:
-            return _from_library(value, path, depth + 1)
+@functools.lru_cache(maxsize=8)
+def _storage(settings: StorageSettings, allow: AllowList) -> Storage:
+    """Keep the clients of the buckets in use: making one takes up to a second."""
+    return Storage(settings, allow=allow)
 
 
 def within_limit(output: Any, limit_bytes: int) -> Any:

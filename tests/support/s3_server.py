@@ -30,7 +30,7 @@ class S3Server:
         return self.folder / BUCKET / key
 
     def requests(self, verb: str) -> int:
-        """Return how many requests of a kind the log has, e.g. `UPLOAD PART`."""
+        """Return how many requests of a kind the log has, in rclone's words."""
         return self.log.read_text().count(verb)
 
 
