@@ -41,7 +41,7 @@ def holdings(address: str) -> Holdings:
 
 def shell_files() -> dict[str, bytes]:
     """Return the host's /bin/sh and a few programs with their libraries: a 5 MB root file system without any base."""
-    names = ["/bin/sh", "/bin/dd", "/bin/sleep", "/bin/true"]
+    names = ["/bin/sh", "/bin/dd", "/bin/sleep", "/bin/true", "/bin/cat"]
     listed = subprocess.run(["ldd", *names], capture_output=True, text=True, check=True).stdout
     words = {word for line in listed.splitlines() for word in line.split() if word.startswith("/") and ":" not in word}
     return {f"root{name}": Path(name).read_bytes() for name in (*names, *sorted(words))}
