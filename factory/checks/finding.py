@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from factory.recipe import RecipeFile
+from factory.recipe.tokens import redacted
 from factory.records import ModelFiles
 
 Severity = Literal["error", "warning", "note"]
@@ -68,4 +69,5 @@ class ModelRule:
 def finding(rule: Rule | ModelRule, file: RecipeFile, found: Found) -> Finding:
     """Join a rule, what it found, and the place in the file."""
     where = ": ".join(part for part in (file.where(found.key), file.name(found.key)) if part)
-    return Finding(rule.id, found.severity or rule.severity, where, found.sentence, found.fix)
+    words = (redacted(text) for text in (where, found.sentence, found.fix))  # a token may stand anywhere
+    return Finding(rule.id, found.severity or rule.severity, *words)

@@ -41,7 +41,7 @@ def requirements(file: RecipeFile) -> Iterator[Requirement]:
     """Yield the packages of `image.pip`, without pip's own options."""
     for index, line in enumerate(file.recipe.image.pip):
         if not _NO_PACKAGE.match(line):
-            yield _parse(f"image.pip.{index}", line.strip())
+            yield _parse(f"image.pip.{index}", " ".join(line.split()))
 
 
 def _parse(key: str, line: str) -> Requirement:
@@ -92,7 +92,7 @@ def duplicate_pip(file: RecipeFile) -> Iterator[Found]:
             is_same = first.text.replace(" ", "") == item.text.replace(" ", "")
             yield Found(
                 item.key,
-                f"{item.name} is there twice ({first.text} on line {file.lines[first.key]})",
+                f"{item.name} is there twice ({first.text} on line {file.line(first.key)})",
                 "keep one",
                 "warning" if is_same else "error",
             )

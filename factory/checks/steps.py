@@ -9,7 +9,7 @@ from factory.checks.finding import Found
 from factory.recipe import RecipeFile
 
 _PIPE = re.compile(
-    r"\b(?:curl|wget)\b[^|;&]*\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b|\b(?:ba|z|da)?sh\b[^|;&]*(?:<\(|\$\()\s*(?:curl|wget)\b"
+    r"\b(?:curl|wget)\b[^|;&]{0,500}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b|\b(?:ba|z|da)?sh\b[^|;&]{0,500}(?:<\(|\$\()\s*(?:curl|wget)\b"
 )
 _IGNORED = re.compile(r"\|\|\s*(?:true|:)(?=\s|;|$|\))")
 _PIP = re.compile(r"\b(?:pip3?|uv\s+pip)\s+install\b")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from factory.checks.finding import Found
 from factory.checks.texts import environment, recipe_texts
 from factory.recipe import RecipeFile
-from factory.recipe.tokens import looks_random, masked, token_kind
+from factory.recipe.tokens import looks_random, token_in
 
 _SECRET_WORDS = frozenset(
     {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "CREDENTIAL", "CREDENTIALS"}
@@ -20,9 +20,9 @@ _NO_SECRETS = frozenset({"", "0", "1", "true", "false", "yes", "no", "none"})
 def token_like(file: RecipeFile) -> Iterator[Found]:
     """Find tokens by the prefix that their issuer gives them, and by their randomness, in every text."""
     for key, text in recipe_texts(file):
-        if kind := token_kind(text):
+        if found := token_in(text):
             fix = "revoke it, and name a RunPod secret in 'secrets' instead"
-            yield Found(_shown(key), f"this holds {kind} ({masked(text)})", fix)
+            yield Found(_shown(key), f"this holds {found[0]} ({found[1]}…)", fix)
         elif looks_random(text) and not key.startswith("tests."):  # a test's input may well be base64
             fix = "name a RunPod secret in 'secrets' instead, if it is one"
             yield Found(_shown(key), f"this looks like a key or token ({text[:3]}…)", fix, "warning")
@@ -31,13 +31,13 @@ def token_like(file: RecipeFile) -> Iterator[Found]:
 def _shown(key: str) -> str:
     """Return the key, up to the part that is itself a token."""
     parts = key.split(".")
-    return ".".join(itertools.takewhile(lambda part: not (token_kind(part) or looks_random(part)), parts))
+    return ".".join(itertools.takewhile(lambda part: not (token_in(part) or looks_random(part)), parts))
 
 
 def secret_value(file: RecipeFile) -> Iterator[Found]:
     """Find variables that are named like secrets and hold a value."""
     for key, name, value in environment(file):
-        if not _is_secret_name(name) or value.strip().lower() in _NO_SECRETS or token_kind(value):
+        if not _is_secret_name(name) or value.strip().lower() in _NO_SECRETS or token_in(value):
             continue
         is_reference = "RUNPOD_SECRET_" in value
         if key.startswith("image.") and is_reference:

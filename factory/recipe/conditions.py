@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from factory.recipe.problems import nearest
-from factory.recipe.tokens import masked
+from factory.recipe.tokens import redacted
 
 TYPES = ("string", "number", "integer", "boolean", "list", "object", "null")
 
@@ -132,7 +132,7 @@ def show(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = f"a value of type {type(value).__name__}"
-    return cut(masked(text), 80)
+    return cut(redacted(text), 80)
 
 
 def cut(text: str, length: int) -> str:

@@ -18,6 +18,7 @@ from factory.recipe.syntax import explain
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
+MAX_NODES = 5_000  # keys and values; the largest recipe that ships has about 150
 MAX_INTEGER = 2**63 - 1
 
 # What YAML 1.2 (section 5.1) lets a file hold.
@@ -94,6 +95,7 @@ class Reader:
         self._is_over = False
         self._open: list[_Open] = []
         self._documents = 0
+        self._nodes = 0
         # The C parser yields events without recursion, so deep nesting costs no stack; PyPI's wheels always have it.
         parser = yaml.CSafeLoader(text)
         try:
@@ -119,10 +121,15 @@ class Reader:
                 self._is_over = True
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._open.pop()
-        elif isinstance(event, yaml.NodeEvent) and self._wants_key():
-            self._take_key(event, line, column)
         elif isinstance(event, yaml.NodeEvent):
-            self._take_value(event, line, column)
+            self._nodes += 1
+            if self._nodes > MAX_NODES:
+                self._tell(line, column, "", f"more than {MAX_NODES:,} keys and values", "name a recipe's YAML file")
+                self.is_cut_short = self._is_over = True
+            elif self._wants_key():
+                self._take_key(event, line, column)
+            else:
+                self._take_value(event, line, column)
 
     def _take_value(self, event: yaml.NodeEvent, line: int, column: int) -> None:
         name = self._name()

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from factory.recipe.tokens import masked
+from factory.recipe.tokens import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Problem:
     def sentence(self, path: str) -> str:
         """Return `path:line: key: what; fix`."""
         place = f"{path}:{self.line}" if self.line else path
-        return ": ".join(part for part in (place, self.key, self.what) if part) + (f"; {self.fix}" if self.fix else "")
+        line = ": ".join(part for part in (place, redacted(self.key), self.what) if part)
+        return f"{line}; {self.fix}" if self.fix else line
 
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -49,7 +50,7 @@ def shown(value: object) -> str:
 
 
 def quoted(text: str, length: int = 60) -> str:
-    """Return the text in single quotes, on one line, cut to `length` characters; a token is masked."""
-    text = masked(text)
+    """Return the text in single quotes, on one line, cut to `length` characters; a token is cut off."""
+    text = redacted(text)
     line = text.encode("unicode_escape").decode() if not text.isprintable() else text
     return f"'{line}'" if len(line) <= length else f"'{line[:length]}…'"

@@ -19,41 +19,41 @@ _KINDS = {
     "a Google API key": r"AIza[A-Za-z0-9_-]{30,}",
     "a Slack token": r"xox[abprs]-[A-Za-z0-9-]{10,}",
     "a PyPI token": r"pypi-[A-Za-z0-9_-]{16,}",
-    "a JSON web token": r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
+    "a JSON web token": r"eyJ[A-Za-z0-9_-]{8,500}\.eyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]+",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "credentials in a URL": r"[a-z][a-z0-9+.-]*://[^\s/@:]+:[^\s/@]+@",
+    "credentials in a URL": r"[a-z][a-z0-9+.-]{0,20}://[^\s/@:]+:[^\s/@]+@",
 }
 _TOKEN = re.compile("|".join(f"(?<![A-Za-z0-9])(?P<k{i}>{pattern})" for i, pattern in enumerate(_KINDS.values())))
 _KIND_NAMES = tuple(_KINDS)
 _WORD = re.compile(r"[A-Za-z0-9]{24,}")
+_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
-def token_kind(text: str) -> str | None:
-    """Return what kind of token the text holds by its prefix ("a Hugging Face token"), or None."""
+def token_in(text: str) -> tuple[str, str] | None:
+    """Return the kind of the first token in the text by its prefix, and its first three characters; or None."""
     found = _TOKEN.search(text)
-    return _KIND_NAMES[int(found.lastgroup[1:])] if found and found.lastgroup else None
+    return (_KIND_NAMES[int(found.lastgroup[1:])], found[0][:3]) if found and found.lastgroup else None
 
 
 def looks_random(text: str) -> bool:
     """Does the text hold a run of 24 or more letters and digits that no person would have chosen?
 
-    24 random ones have about 4.2 bits a character and mix cases and digits; words, paths and hexadecimal digests
-    (which recipes hold for good reasons) do not.
+    24 random ones have about 4.2 bits a character and change between capitals, small letters and digits at six of ten
+    places. Words, CamelCase, paths and hexadecimal digests (which recipes hold for good reasons) do not.
     """
     return any(
         not _HEX.fullmatch(word)
         and _bits(word) >= 3.9
         and len(re.findall(r"[0-9]", word)) >= 3
-        and re.search(r"[a-z]", word) is not None
-        and re.search(r"[A-Z]", word) is not None
+        and len(_CHANGE.findall(word)) >= 0.45 * len(word)
         for word in _WORD.findall(text)
     )
 
 
-def masked(text: str) -> str:
-    """Return the text, or its first three characters when it holds a token."""
-    return f"{text[:3]}…" if token_kind(text) else text
+def redacted(text: str) -> str:
+    """Return the text with each token cut to its first three characters."""
+    return _TOKEN.sub(lambda found: f"{found[0][:3]}…", text)
 
 
 def _bits(text: str) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from factory.checks import check
 from factory.checks.packages import HUB_VERSION, RUNPOD_VERSION, release
 from factory.checks.rules import MODEL_RULES, RULES
-from factory.recipe import RecipeFile
+from factory.recipe import Recipe, RecipeFile
 
 MakeRecipe = Callable[[str], RecipeFile]
 
@@ -24,7 +27,7 @@ FOUND = [
         "error",
         f"image: {{repository: acme/demo, steps: ['curl -H {TOKEN} x']}}",
         "image.steps.0",
-        "(cur…)",
+        "(hf_…)",
     ),
     (
         "token-like",
@@ -377,3 +380,44 @@ def test_our_versions_are_what_every_image_installs() -> None:
     pinned = dict(line.split("==") for line in lines if "==" in line)
     assert release(pinned["runpod"]) == RUNPOD_VERSION
     assert release(pinned["huggingface_hub"]) == HUB_VERSION
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image: {repository: acme/demo, pip: ['a" + " " * 100_000 + "b']}",
+        "image: {repository: acme/demo, pip: ['a" + "[" * 100_000 + "']}",
+        "image: {repository: acme/demo, steps: ['" + "curl " * 20_000 + "']}",
+        "env: {A: '" + "a." * 50_000 + "', B: '" + "-eyJaaaaaaaaa" * 8_000 + "'}",
+    ],
+)
+def test_long_texts_cost_little(recipe: MakeRecipe, text: str) -> None:
+    """Texts that send a careless regular expression to its knees are read like any other."""
+    assert all(finding.rule in ("unpinned-pip", "pipe-to-shell") for finding in check(recipe(text)))
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=30)
+LINE = TEXT.filter(str.strip)
+
+
+@given(
+    st.lists(LINE | st.from_regex(r"[a-z]+ ?(\[[a-z]*\])? ?(==|>=|=|@)? ?[0-9a-z.*+/:]*", fullmatch=True), max_size=4),
+    st.lists(LINE | st.from_regex(r"(curl|pip|apt-get) [a-z| ]+", fullmatch=True), max_size=3),
+    st.lists(TEXT, max_size=3),
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,30}", fullmatch=True),
+    TEXT,
+)
+def test_any_recipe_can_be_checked(pip: list[str], steps: list[str], pools: list[str], base: str, value: str) -> None:
+    """Whatever stands in the texts of a valid recipe, the rules speak in whole sentences."""
+    data = {
+        "name": "demo",
+        "image": {"repository": "a/b", "base": base, "pip": pip, "steps": steps, "env": {"A": value}},
+        "gpu": {"pools": [*pools, "x"]},
+        "handler": {"name": "echo", "options": {value: [value]}},
+        "endpoint": {"data_centers": pools},
+        "secrets": ["HF_TOKEN"],
+    }
+    for finding in check(RecipeFile(Path("r.yaml"), Recipe.model_validate_json(json.dumps(data)), {}, "")):
+        assert finding.sentence
+        assert finding.fix
+        assert finding.where.startswith("r.yaml")

@@ -86,6 +86,7 @@ def test_every_wrong_type_is_on_the_page(kind: str) -> None:
         (b'name: "abc', "r.yaml:1: a quote that is never closed (column 7); close it on its line"),
         (b"[" * 100_000, "r.yaml:1: more than 32 levels of nesting (column 1001); flatten it"),
         (b"{" * 100_000, "r.yaml:1: more than 32 levels of nesting (column 1001); flatten it"),
+        (b"a: [" + b"1, " * 5_000 + b"]", "r.yaml:1: more than 5,000 keys and values; name a recipe's YAML file"),
         (b"- " * 100_000, "r.yaml:1: more than 32 levels of nesting; flatten it"),
     ],
 )
