@@ -170,7 +170,7 @@ def run_to_end(
 def gpus_of(info: Mapping[str, Any]) -> DeviceRequest | None:
     """Return the request for all NVIDIA GPUs; None when the engine has neither NVIDIA's runtime nor a CDI device.
 
-    `DiscoveredDevices` is in `info()` since docker 28.2 (API 1.50), NVIDIA's runtime in `Runtimes` since 19.03.
+    `DiscoveredDevices` is in `info()` since API 1.50 (Docker's API version history, 2026-11-24). Untested with a GPU.
     """
     if "nvidia" in (info.get("Runtimes") or {}):
         return DeviceRequest(count=-1, capabilities=[["gpu"]])
