@@ -20,8 +20,9 @@ _current: ContextVar[JobFolder | None] = ContextVar("job_folder", default=None)
 
 
 class JobFolder:
-    """`with JobFolder(root, job_id) as folder:` makes `folder.path` and removes it, whatever happened inside.
+    """`with JobFolder(root, job_id) as folder:` gives `folder.path` and removes it, whatever happened inside.
 
+    The directory is made when it is first asked for: most jobs need none, and making one costs more than they do.
     Inside, `JobFolder.current()` finds it: also in coroutines and in `asyncio.to_thread`, not in threads of one's own.
     """
 
@@ -32,12 +33,19 @@ class JobFolder:
         self._lock = threading.Lock()
         self._inputs = 0
         self._input_bytes = 0
-        self.path = root
+        self._path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The directory, for this user alone. Raises OSError when it can't be made."""
+        with self._lock:
+            if self._path is None:
+                self._root.mkdir(parents=True, exist_ok=True)
+                self._path = Path(tempfile.mkdtemp(prefix=f"job-{os.getpid()}-{self._label}-", dir=self._root))
+            return self._path
 
     def __enter__(self) -> JobFolder:
-        """Make the directory, for this user alone. Raises OSError."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        self.path = Path(tempfile.mkdtemp(prefix=f"job-{os.getpid()}-{self._label}-", dir=self._root))
+        """Make this the folder of the job that runs."""
         self._token = _current.set(self)
         return self
 
@@ -48,7 +56,8 @@ class JobFolder:
         if self._token is not None:
             with contextlib.suppress(ValueError):  # left in another context than entered: that one ends by itself
                 _current.reset(self._token)
-        _remove(self.path)
+        if self._path is not None:
+            _remove(self._path)
 
     @staticmethod
     def find() -> JobFolder | None:
@@ -75,7 +84,8 @@ class JobFolder:
         """Return a new path for one input, without a suffix."""
         with self._lock:
             self._inputs += 1
-            return self.path / f"input-{self._inputs:03d}"
+            number = self._inputs
+        return self.path / f"input-{number:03d}"
 
     def count_input(self, size_bytes: int) -> int:
         """Add to the bytes of this job's inputs and return their sum."""
@@ -104,13 +114,15 @@ def _is_alive(pid: int) -> bool:
 
 
 def _remove(path: Path) -> None:
-    def open_up(function: Callable[..., Any], name: str, _error: object) -> None:
-        """A model's program may have left directories without the right to write."""
-        with contextlib.suppress(OSError):
-            Path(name).parent.chmod(stat.S_IRWXU)
-            Path(name).chmod(stat.S_IRWXU)
-            function(name)
+    def open_up(_function: Callable[..., Any], name: str, _error: object) -> None:
+        """Take back the right to list and change a directory, which a model's program may have given up."""
+        for locked in (Path(name).parent, Path(name)):
+            with contextlib.suppress(OSError):
+                if locked.is_dir() and locked.is_relative_to(path):
+                    locked.chmod(stat.S_IRWXU)
 
     shutil.rmtree(path, onerror=open_up)
-    if path.exists():  # a folder that had to be opened first is empty of files now, or can be emptied
-        shutil.rmtree(path, ignore_errors=True)
+    for _ in range(100):  # one pass for each level that was locked
+        if not path.exists():
+            return
+        shutil.rmtree(path, onerror=open_up)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
@@ -257,6 +260,29 @@ def test_the_folder_is_always_removed(ending: type[Exception] | None, tmp_path: 
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(RuntimeError, match="no job is running"):
         JobFolder.current()
+
+
+def test_locked_directories_are_removed_by_a_user_without_privileges() -> None:
+    """What a program locked away, level by level, is removed too by a worker that isn't root."""
+    with tempfile.TemporaryDirectory() as root:  # tmp_path lies below folders that only this user may enter
+        Path(root).chmod(0o777)
+        code = f"""
+import os
+from pathlib import Path
+from worker_runtime.job_folder import JobFolder
+if os.getuid() == 0:  # after the imports: the interpreter may lie where only root can read
+    os.setuid(65534)
+with JobFolder(Path({root!r}) / "jobs") as folder:
+    deep = folder.path / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("x")
+    for level, mode in ((deep, 0o000), (deep.parent, 0o300), (deep.parent.parent, 0o500), (folder.path, 0o100)):
+        level.chmod(mode)
+print(os.getuid() != 0, list(folder.path.parent.iterdir()))
+"""
+        project = Path(__file__).parents[2]
+        done = subprocess.run([sys.executable, "-c", code], cwd=project, check=True, capture_output=True, text=True)
+    assert done.stdout == "True []\n"
 
 
 def test_jobs_at_once_have_folders_of_their_own(tmp_path: Path) -> None:
