@@ -36,6 +36,7 @@ def main(argv: list[str], started: float) -> int:
     mode.add_argument("--schema", action="store_true", help="print the JSON Schema of the handler's input")
     mode.add_argument("--test-input", metavar="FILE", help='run one job, {"input": …}, on the spot')
     ours, rest = parser.parse_known_args(argv)
+    settings.limit_threads()
     if ours.check:
         return check()
     if ours.schema:

@@ -57,7 +57,7 @@ def _fetch_file(model: Model, file: WeightFile, cache: Path, settings: Settings)
                 endpoint=settings.hub_endpoint,
             )
             return
-        except (OSError, httpx.HTTPError) as error:
+        except (OSError, httpx.HTTPError, RuntimeError) as error:
             failure, is_transient = _explain(error, model, file)
             if not is_transient or attempt == ATTEMPTS - 1:
                 raise failure from error
@@ -84,11 +84,11 @@ def _explain(error: Exception, model: Model, file: WeightFile) -> tuple[StartErr
             return failed, status == 429 or status >= 500
         case OSError(errno=28 | 122):  # ENOSPC, EDQUOT: a volume's quota is seen only when it is hit
             return NoSpace(f"no space left while fetching {what}", fix="grow the volume or the container disk"), False
-        case hub.LocalEntryNotFoundError():  # what the client raises when the Hub can't be asked at all
-            return HubUnreachable(f"no answer from the Hub for {what}", fix="check HF_ENDPOINT and the network"), True
+        case hub.LocalEntryNotFoundError():  # the client asked six times, over 24 s, before it raised this
+            return HubUnreachable(f"no answer from the Hub for {what}", fix="check HF_ENDPOINT and the network"), False
         case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
             return HubFailed(f"{what} could not be stored ({error.strerror})", fix="check the volume"), False
-        case _:
+        case _:  # a RuntimeError too: another thread's failure closes the client that all threads share
             kind = type(error).__name__
             return HubUnreachable(f"no connection to the Hub for {what} ({kind})", fix="check the network"), True
 

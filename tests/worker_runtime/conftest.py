@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from worker_app import SeenLog
 
-from worker_runtime import contract
+from worker_runtime import contract, settings
+
+settings.limit_threads()  # before any test imports numpy, as the worker does it
 
 
 @pytest.fixture

@@ -27,10 +27,10 @@ class EmbeddingsInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    texts: list[str] | None = Field(None, min_length=1, description="The texts to embed.")
-    text: str | None = Field(None, description="One text, instead of `texts`.")
-    normalize: bool | None = Field(None, description="Scale every vector to length 1.")
-    batch_size: BatchSize | None = Field(None, description="Texts per forward pass.")
+    texts: list[str] | None = Field(default=None, min_length=1, description="The texts to embed.")
+    text: str | None = Field(default=None, description="One text, instead of `texts`.")
+    normalize: bool | None = Field(default=None, description="Scale every vector to length 1.")
+    batch_size: BatchSize | None = Field(default=None, description="Texts per forward pass.")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> EmbeddingsInput:

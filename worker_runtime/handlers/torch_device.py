@@ -27,8 +27,9 @@ def check_dtype(options: TorchOptions, dtypes: Mapping[str, str | None]) -> Dtyp
     if options.dtype is not None:
         return options.dtype
     wanted = next(iter(dtypes.values()), None)
-    if wanted is None or wanted == "fp32" or wanted == "bf16" or wanted == "fp16":
-        return wanted
+    match wanted:
+        case None | "fp32" | "bf16" | "fp16":
+            return wanted
     raise OptionsInvalid(
         f"the recipe loads the model as {wanted}, and this handler as fp32, bf16 or fp16",
         fix="choose another dtype, or write a handler file that quantises",

@@ -18,9 +18,9 @@ WINDOW_S = 30  # what Whisper hears at a time
 
 
 class Options(TorchOptions):
-    """`batch_size` windows of 30 s share a forward pass; `max_minutes` bounds one audio."""
+    """`batch_size` 1: the model's own way through long audio; more: as many windows of 30 s at once, less exact."""
 
-    batch_size: int = Field(8, ge=1, le=128)
+    batch_size: int = Field(1, ge=1, le=128)
     max_minutes: float = Field(180, gt=0, le=1440)
 
 
@@ -62,20 +62,24 @@ class Handler:
             feature_extractor=processor.feature_extractor,
             device=torch_device(self._options),
             dtype=model.dtype,
-            chunk_length_s=WINDOW_S,
-            batch_size=self._options.batch_size,
+            **self._windows(),
         )
+
+    def _windows(self) -> dict[str, Any]:
+        if self._options.batch_size == 1:
+            return {}
+        return {"chunk_length_s": WINDOW_S, "batch_size": self._options.batch_size, "ignore_warning": True}
 
     def __call__(self, inputs: TranscriptionInput) -> dict[str, Any]:
         """Transcribe the audio."""
         speaking = self._speaking(inputs)
         samples = decode(self._media.read(inputs.audio), max_s=self._options.max_minutes * 60)
+        duration_s = len(samples) / SAMPLE_RATE_HZ
         heard = self._pipeline(
             {"raw": samples, "sampling_rate": SAMPLE_RATE_HZ},
-            return_timestamps=inputs.timestamps,
+            return_timestamps=inputs.timestamps or duration_s > WINDOW_S,  # by them the model finds the next window
             generate_kwargs=speaking,
         )
-        duration_s = len(samples) / SAMPLE_RATE_HZ
         answer: dict[str, Any] = {"text": heard["text"].strip(), "duration_s": round(duration_s, 3)}
         if inputs.timestamps:
             answer["segments"] = [_segment(chunk, duration_s) for chunk in heard.get("chunks", [])]
@@ -98,6 +102,6 @@ class Handler:
 
 
 def _segment(chunk: Mapping[str, Any], duration_s: float) -> dict[str, Any]:
-    start_s, end_s = chunk["timestamp"]
-    # The last segment's end is None when the audio ends within a word.
-    return {"start_s": start_s, "end_s": duration_s if end_s is None else end_s, "text": chunk["text"].strip()}
+    """Return a segment within the audio: the model may point behind its end, and gives None for a cut word's end."""
+    start_s, end_s = (duration_s if at_s is None else min(at_s, duration_s) for at_s in chunk["timestamp"])
+    return {"start_s": round(start_s, 3), "end_s": round(end_s, 3), "text": chunk["text"].strip()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +79,10 @@ class SentenceEncoder:
         self.dimension = int(config["hidden_size"])
 
     def encode(self, texts: Sequence[str], *, normalize: bool, batch_size: int) -> Array:
-        """Return one float32 row per text, in order. Texts of like length share a batch, so little is padding."""
+        """Return one float32 row per text, in order. `batch_size` texts, of like length, share a forward pass."""
         ids = [self._tokenizer.encode(text) for text in texts]
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         vectors = np.empty((len(ids), self.dimension), dtype=np.float32)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in _batches([len(row) for row in ids], batch_size):
             vectors[rows] = self._batch([ids[i] for i in rows])
         if normalize:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
@@ -143,6 +141,18 @@ class SentenceEncoder:
         variance = (centred * centred).mean(axis=-1, keepdims=True)
         scaled = centred / np.sqrt(variance + self._epsilon) * self._tensors[f"{name}.weight"]
         return np.asarray(scaled + self._tensors[f"{name}.bias"], dtype=np.float32)
+
+
+def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Yield the rows of each batch; none is padded to more than twice its length, give or take 8 tokens."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) == batch_size or lengths[row] > 2 * lengths[batch[0]] + 8):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def _read(path: Path) -> Any:
