@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 
 from factory.clients.docker_buildlog import BuildLog
 from factory.clients.docker_connection import PLATFORM, Connection, messages
@@ -77,14 +78,26 @@ def _run_classic(connection: Connection, context: Context, options: BuildOptions
 
 
 def _undo_classic(connection: Connection, log: BuildLog, before: set[str]) -> None:
-    """Remove the container and the nameless images that a failed classic build made, the youngest first."""
+    """Remove the container and the nameless images that a failed classic build made, the youngest first.
+
+    The engine removes its container itself, in its own time (docker 26.1, 2026-11-24); until then its image stays.
+    """
     for container in log.containers:
         with contextlib.suppress(DockerException):
             connection.remove_container(container, force=True, v=True)
+        _wait_until_gone(connection, container)
     for layer in reversed(log.layers):
         with contextlib.suppress(DockerException):
             if connection.details_of(layer)["Id"] not in before:
                 connection.remove_image(layer)
+
+
+def _wait_until_gone(connection: Connection, container: str, patience_s: float = 10) -> None:
+    deadline_s = time.monotonic() + patience_s
+    with contextlib.suppress(NotFound):
+        while time.monotonic() < deadline_s:
+            connection.inspect_container(container)
+            time.sleep(0.1)
 
 
 def _run(connection: Connection, context: Context, options: BuildOptions, log: BuildLog) -> None:

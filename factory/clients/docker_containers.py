@@ -81,7 +81,7 @@ class ContainerWorker:
         )
 
     def logs(self) -> str:
-        """Return what the container has printed so far, both streams in order."""
+        """Return what the container has printed so far, both streams together as the engine read them."""
         with engine_faults(self._connection.base_url):
             printed = self._connection.logs(self._container, stdout=True, stderr=True)
         return bytes(printed).decode("utf-8", "replace")

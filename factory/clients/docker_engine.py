@@ -235,16 +235,26 @@ class DockerEngine:
         return parameters_of(self._info).get("driver-type", "").startswith("io.containerd.snapshotter")
 
     def _pull(self, connection: Connection, reference: str, tell: Tell) -> Image:
-        wanted = parse(reference)
         before = self._find(connection, reference)
         try:
+            self._read_pull(connection, reference, tell)
+            found = self._find(connection, reference)
+            if found is None:
+                raise pull_error("the pull ended without the image", reference, PLATFORM)
+            self._require_platform(connection, found)
+        except WrongPlatform:
+            if before is None:  # docker 26.1 pulls it first and complains then (2026-11-24)
+                with contextlib.suppress(ImageNotFound):
+                    connection.remove_image(reference)
+            raise
+        return found
+
+    def _read_pull(self, connection: Connection, reference: str, tell: Tell) -> None:
+        wanted = parse(reference)
+        auth = docker_push.auth_config(self._login_for(wanted.registry))
+        try:
             stream = connection.pull(
-                wanted.repository,
-                wanted.target,
-                stream=True,
-                decode=True,
-                platform=PLATFORM,
-                auth_config=docker_push.auth_config(self._login_for(wanted.registry)),
+                wanted.repository, wanted.target, stream=True, decode=True, platform=PLATFORM, auth_config=auth
             )
             for message in messages(stream):
                 if "error" in message:
@@ -253,11 +263,6 @@ class DockerEngine:
                     tell(pull_progress(message))
         except APIError as error:
             raise pull_error(str(error.explanation or error), reference, PLATFORM) from error
-        found = self._find(connection, reference)
-        if found is None:
-            raise pull_error("the pull ended without the image", reference, PLATFORM)
-        self._require_platform(connection, found, is_ours=before is None or before.id != found.id)
-        return found
 
     def _require_platform(self, connection: Connection, image: Image, *, is_ours: bool = False) -> None:
         found = connection.details_of(image.id)
