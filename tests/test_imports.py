@@ -90,7 +90,7 @@ LIBRARIES = {
     "click": ["factory.cli", "factory.commands"],
     "rich": ["factory.commands"],
     "docker": ["factory.clients.docker_"],
-    "huggingface_hub": ["factory.clients.huggingface", "worker_runtime.fetch"],
+    "huggingface_hub": ["factory.clients.huggingface", "worker_runtime.fetch", "worker_runtime.weights.hub"],
     "httpx": ["factory.clients"],
     "jinja2": ["factory.stages.render"],
     "yaml": ["factory.recipe"],
