@@ -194,6 +194,8 @@ class Context:
     base: BaseImage
     digest: str
     warnings: tuple[str, ...] = ()
+    # Labels that the engine sets and no file holds: they must not change the tag (the source revision).
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tag(self) -> str:

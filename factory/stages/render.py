@@ -1,0 +1,260 @@
+"""render: Recipe, ModelFiles → Context. Same recipe, same bytes, same digest, on any machine and day.
+
+A context holds `Dockerfile`, `recipe.json` (what the worker must know), `requirements.txt`, the worker runtime's
+sources, `handler.py`, and the weights that go into the image. Modes are fixed, line ends are LF, nothing has a date.
+The source revision is a label that the engine adds: two commits with the same context are the same image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from factory.errors import RenderError, TemplateError
+from factory.recipe.handler_file import read_handler
+from factory.recipe.load import RecipeFile
+from factory.records import BaseImage, Context, ContextFile, ModelFiles
+
+TEMPLATE = "Dockerfile.j2"
+MACHINE_MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
+MACHINE_SOURCE = ". /run/machine/env"
+REVISION_LABEL = "org.opencontainers.image.revision"
+
+
+def render(
+    recipe_file: RecipeFile,
+    models: Sequence[ModelFiles],
+    base: BaseImage,
+    *,
+    repository: str,
+    weights: Path | None = None,
+    source_revision: str | None = None,
+) -> Context:
+    """Make the build context of a recipe.
+
+    `weights` is the folder that holds KEY/… of each model with placement `image`. Raises TemplateError, HandlerMissing,
+    and RenderError for weights that are not there or a value that no Dockerfile can hold.
+    """
+    recipe = recipe_file.recipe
+    texts = {
+        "Dockerfile": _dockerfile(recipe_file, models, base),
+        "recipe.json": _recipe_json(recipe_file, models),
+        ".machine/env": b"",  # where the engine's client puts what the machine adds to RUN steps
+        **_runtime_sources(),
+    }
+    if recipe.image.pip:
+        texts["requirements.txt"] = "".join(f"{line}\n" for line in recipe.image.pip).encode()
+    if recipe.handler.file:
+        texts["handler.py"] = read_handler(
+            recipe_file.path.parent / recipe.handler.file, recipe_file.where("handler.file")
+        )
+    files = [ContextFile(path, 0o644, _sha256(content), len(content), content) for path, content in texts.items()]
+    files += _weights(models, weights)
+    files.sort(key=lambda file: file.path)
+    return Context(
+        recipe=recipe.name,
+        repository=repository,
+        files=tuple(files),
+        base=base,
+        digest=context_digest(files),
+        warnings=_warnings(base),
+        labels={REVISION_LABEL: source_revision} if source_revision else {},
+    )
+
+
+def context_digest(files: Sequence[ContextFile]) -> str:
+    """Return sha256 (hex) over the sorted lines `path mode digest`: where and when files lie has no influence."""
+    for file in files:
+        if "\n" in file.path:
+            raise RenderError("a file's name holds a line break", where=repr(file.path), fix="exclude it")
+    lines = sorted(f"{file.path} {file.mode:04o} {file.digest}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def quoted(value: str) -> str:
+    """Return a value as ENV and LABEL read it: in double quotes, nothing expanded. Raises RenderError for line breaks.
+
+    Dockerfile reference, "Environment replacement" and "Escape" (docs.docker.com, read 2026-11-24).
+    """
+    if re.search(r"[\r\n\0]", value):
+        raise RenderError(
+            "a value with a line break can't stand in a Dockerfile",
+            where=repr(value[:40]),
+            fix="put it into the recipe's `env`, which RunPod hands to the worker",
+        )
+    return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
+
+
+# --- the Dockerfile ------------------------------------------------------------------------------------------------
+def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: BaseImage) -> bytes:
+    recipe = recipe_file.recipe
+    if not re.fullmatch(r"[A-Za-z0-9][\w.:/@-]*", base.pinned):
+        raise RenderError("no image reference", where=repr(base.pinned), fix="check image.base")
+    name = f"recipe/{recipe.image.template}" if recipe.image.template else TEMPLATE
+    values = {
+        "recipe": recipe,
+        "models": tuple(models),
+        "base": base,
+        "labels": _labels(recipe_file, models, base),
+        "machine": f"{MACHINE_MOUNT} {MACHINE_SOURCE} &&",
+        "machine_mount": MACHINE_MOUNT,
+        "machine_source": MACHINE_SOURCE,
+    }
+    try:
+        text = _environment(recipe_file.path.parent).get_template(name).render(values)
+    except jinja2.TemplateError as error:
+        raise _template_error(recipe_file, name, error) from error
+    if not re.search(r"^FROM\s", text, re.MULTILINE | re.IGNORECASE):
+        raise TemplateError("the template renders to no FROM line", where=_file_of(recipe_file, name))
+    return text.replace("\r\n", "\n").encode()
+
+
+def _environment(recipe_folder: Path) -> jinja2.Environment:
+    """Return Jinja with our template by its name, and the recipe's folder as `recipe/…`.
+
+    Sandboxed: a recipe from elsewhere may be rendered to look at it, without running its code here.
+    """
+    loader = jinja2.ChoiceLoader(
+        [
+            jinja2.PrefixLoader({"recipe": jinja2.FileSystemLoader(recipe_folder)}),
+            jinja2.FileSystemLoader(template_folder()),
+        ]
+    )
+    environment = SandboxedEnvironment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"quoted": quoted, "sh": shlex.quote, "json": json.dumps}
+    return environment
+
+
+def template_folder() -> Path:
+    """Return the folder of our template: in the wheel below the package, in a checkout beside it."""
+    package = Path(__file__).parents[1]
+    return next(
+        (f for f in (package / "templates", package.parent / "templates") if (f / TEMPLATE).is_file()),
+        package / "templates",
+    )
+
+
+def _template_error(recipe_file: RecipeFile, name: str, error: jinja2.TemplateError) -> TemplateError:
+    """Say what is wrong in a template, at its file and line."""
+    if isinstance(error, jinja2.TemplateNotFound):
+        missing = str(error.name).removeprefix("recipe/")
+        if recipe_file.recipe.image.template:
+            return TemplateError(
+                f"no such template ({missing})",
+                where=recipe_file.where("image.template"),
+                fix="put it beside the recipe, or extend Dockerfile.j2",
+            )
+        return TemplateError(f"factory's own template is missing ({missing})", fix="install factory again")
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        file, line = error.filename or _file_of(recipe_file, name), error.lineno
+    else:
+        frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
+        frame = frames[-1] if frames else None
+        file, line = (frame.filename, frame.lineno or 0) if frame else (_file_of(recipe_file, name), 0)
+    return TemplateError(str(error.message), where=f"{file}:{line}" if line else file, fix="see docs/render.md")
+
+
+def _file_of(recipe_file: RecipeFile, name: str) -> str:
+    own = name.removeprefix("recipe/")
+    return str(recipe_file.path.parent / own if own != name else template_folder() / name)
+
+
+def _labels(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: BaseImage) -> Mapping[str, str]:
+    """Return the labels, by the OCI's names where it has one (image-spec v1.1, annotations). None is a date."""
+    labels = {"org.opencontainers.image.title": recipe_file.recipe.name}
+    labels["org.opencontainers.image.base.name"] = base.reference.split("@", 1)[0]
+    if digest := base.digest or base.reference.partition("@")[2]:
+        labels["org.opencontainers.image.base.digest"] = digest
+    labels["factory.recipe.sha256"] = recipe_file.sha256
+    return labels | {f"factory.model.{model.key}": f"{model.repo}@{model.commit}" for model in models}
+
+
+# --- the other files -----------------------------------------------------------------------------------------------
+def _recipe_json(recipe_file: RecipeFile, models: Sequence[ModelFiles]) -> bytes:
+    """Return what the worker reads, as canonical JSON: sorted keys, no spaces, one line end."""
+    recipe = recipe_file.recipe
+    value = {
+        "name": recipe.name,
+        "recipe_sha256": recipe_file.sha256,
+        "handler": {
+            "name": recipe.handler.name,
+            "file": "handler.py" if recipe.handler.file else None,
+            "options": recipe.handler.options,
+        },
+        "models": [_model_json(model) for model in models],
+    }
+    return (json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
+
+
+def _model_json(model: ModelFiles) -> dict[str, Any]:
+    return {
+        "key": model.key,
+        "repo": model.repo,
+        "commit": model.commit,
+        "placement": model.placement,
+        "load_dtype": model.load_dtype,
+        "files": [
+            {"path": file.path, "size_bytes": file.size_bytes, "digest": file.digest}
+            for file in sorted(model.files, key=lambda file: file.path)
+        ],
+    }
+
+
+def _runtime_sources() -> dict[str, bytes]:
+    """Return the worker runtime as installed here: its Python sources and its requirements, no caches, no tests."""
+    spec = importlib.util.find_spec("worker_runtime")
+    if spec is None or spec.origin is None:
+        raise RenderError("the package worker_runtime is not installed", fix="install factory again")
+    folder = Path(spec.origin).parent
+    sources = sorted(
+        path
+        for path in folder.rglob("*.py")
+        if not {"tests", "__pycache__"} & set(path.relative_to(folder).parts) and not path.name.startswith(".")
+    )
+    return {
+        f"worker_runtime/{path.relative_to(folder).as_posix()}": path.read_bytes().replace(b"\r\n", b"\n")
+        for path in [*sources, folder / "requirements.txt"]
+    }
+
+
+def _weights(models: Sequence[ModelFiles], folder: Path | None) -> Iterator[ContextFile]:
+    """Yield the weights that go into the image, with the Hub's digests: they are not read here."""
+    for model in models:
+        if model.placement != "image":
+            continue
+        for file in model.files:
+            source = folder / model.key / file.path if folder else None
+            if source is None or not source.is_file():
+                raise RenderError(
+                    f"{model.key}/{file.path} goes into the image and is not on this machine",
+                    where=str(source or model.repo),
+                    fix="run `factory build`, which downloads it",
+                )
+            yield ContextFile(f"models/{model.key}/{file.path}", 0o644, file.digest, file.size_bytes, source=source)
+
+
+def _warnings(base: BaseImage) -> tuple[str, ...]:
+    if "@" in base.pinned:
+        return ()
+    return (f"the base {base.reference} is not pinned by digest: another day's build may differ",)
+
+
+def _sha256(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
