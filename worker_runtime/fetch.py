@@ -44,7 +44,6 @@ def fetch(model: Model, files: Sequence[WeightFile], cache: Path, settings: Sett
 
 def _fetch_file(model: Model, file: WeightFile, cache: Path, settings: Settings) -> None:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import httpx
 
     for attempt in range(ATTEMPTS):
         try:
@@ -57,7 +56,7 @@ def _fetch_file(model: Model, file: WeightFile, cache: Path, settings: Settings)
                 endpoint=settings.hub_endpoint,
             )
             return
-        except (OSError, httpx.HTTPError, RuntimeError) as error:
+        except Exception as error:
             failure, is_transient = _explain(error, model, file)
             if not is_transient or attempt == ATTEMPTS - 1:
                 raise failure from error
@@ -88,7 +87,7 @@ def _explain(error: Exception, model: Model, file: WeightFile) -> tuple[StartErr
             return HubUnreachable(f"no answer from the Hub for {what}", fix="check HF_ENDPOINT and the network"), False
         case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
             return HubFailed(f"{what} could not be stored ({error.strerror})", fix="check the volume"), False
-        case _:  # a RuntimeError too: another thread's failure closes the client that all threads share
+        case _:  # of any type: one thread's failed connection closes the client under the others' feet
             kind = type(error).__name__
             return HubUnreachable(f"no connection to the Hub for {what} ({kind})", fix="check the network"), True
 
