@@ -188,7 +188,7 @@ def pull_progress(message: Mapping[str, object]) -> Progress:
     key, status = str(message.get("id", "")), clean(str(message["status"]))
     is_there = status in ("Already exists", "Layer already exists") or status.startswith("Mounted from ")
     is_over = is_there or status in ("Pull complete", "Pushed")
-    if not (current or is_over):
+    if not (current or total or is_over):
         return Progress("note", key, status)
     state: Literal["cached", "done", "running"] = "cached" if is_there else "done" if is_over else "running"
     # `current` is of the tar with its padding, so it can pass `total` (measured 2026-11-24, docker 20.10.24).

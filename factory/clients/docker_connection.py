@@ -50,7 +50,8 @@ class Connection(docker.APIClient):
 
     def layer_bytes(self, image: str) -> int:
         """Return the unpacked bytes of an image's layers, added up."""
-        layers: list[dict[str, Any]] = self.history(image)  # type: ignore[no-untyped-call]
+        # null for an image whose configuration has no history (containerd image store, docker 26.1, 2026-11-24)
+        layers: list[dict[str, Any]] = self.history(image) or []  # type: ignore[no-untyped-call]
         return sum(int(layer["Size"]) for layer in layers)
 
 

@@ -111,8 +111,9 @@ class DockerEngine:
             return Image(built.reference, built.id, built.unpacked_bytes, was_built=True)
 
     def push(self, reference: str, tell: Tell) -> PushedImage:
-        """Push a tag and return its digest; `sent_bytes` are those of the layers sent, before the engine's gzip.
+        """Push a tag and return its digest; `sent_bytes` are those of the layers sent.
 
+        They count before the engine's gzip; after it on the containerd image store, which keeps layers compressed.
         A registry that fails or is gone is tried again within `patience_s`. Raises the tree below PushError, and
         Interrupted.
         """

@@ -2,7 +2,8 @@
 
 The engine answers 200 and puts faults into the stream. A refused login or a dead registry come at once; a registry
 that fills up or goes away comes after 50 s of the engine's own retries, as "500 Internal Server Error" without a
-reason (docker 20.10.24 with registry 2.8.2, 2026-11-24). The registry itself says the reason at once.
+reason (docker 20.10.24 with registry 2.8.2, 2026-11-24; at once on the containerd image store, docker 26.1). The
+registry itself says the reason.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from docker.errors import APIError
 from factory.clients.docker_buildlog import pull_progress
 from factory.clients.docker_connection import Connection, messages
 from factory.clients.docker_faults import push_error, registry_full, registry_gone
-from factory.errors import PushError
+from factory.errors import PushError, RegistryFailed
 from factory.records import Progress, PushedImage, Tell
 from factory.references import Reference, is_loopback, parse
 
 Login = tuple[str, str]
 
 _FULL = re.compile(r'"Err":28|no space left|quota|insufficient storage', re.IGNORECASE)
+# "TAG: digest: sha256:… size: 755": all that the containerd image store says (docker 26.1, 2026-11-24); the older one
+# says it in `aux` too.
+_DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: \d+$")
 _PROBE_BYTES = 1 << 20
 
 
@@ -39,7 +43,7 @@ def auth_config(login: Login | None) -> dict[str, str]:
 
 @dataclass
 class Probe:
-    """Asks the registry why the engine tries again; only where the engine's network is this machine's."""
+    """Asks the registry why the engine tries again, or failed; only where the engine's network is this machine's."""
 
     reference: str
     login: Login | None
@@ -53,14 +57,17 @@ class Probe:
         if now_s - self._asked_at_s < 1:
             return
         self._asked_at_s = now_s
-        wanted = parse(self.reference)
-        if found := _gone(wanted.registry):
+        if found := _gone(parse(self.reference).registry):
             self._gone_since_s = self._gone_since_s or now_s
             if now_s - self._gone_since_s >= self.patience_s:
                 raise registry_gone(self.reference, found)
             return
         self._gone_since_s = None
-        # Only on loopback: elsewhere an upload means a token, and a quota tells itself in the push's own error.
+        self.require_room()
+
+    def require_room(self) -> None:
+        """Raise RegistryFull when the registry says so: only one on loopback, where an upload needs no token."""
+        wanted = parse(self.reference)
         if is_loopback(wanted.registry) and _is_full(wanted, self.login):
             raise registry_full(self.reference, "no space left on device")
 
@@ -78,7 +85,10 @@ def push(connection: Connection, reference: str, login: Login | None, probe: Pro
         )
         for message in messages(stream):
             if "error" in message:
-                raise _failure(str(message["error"]), reference, user)
+                failure = _failure(str(message["error"]), reference, user)
+                if probe and isinstance(failure, RegistryFailed):
+                    probe.require_room()
+                raise failure
             digest = _digest(message) or digest
             if "status" not in message:
                 continue
@@ -87,7 +97,8 @@ def push(connection: Connection, reference: str, login: Login | None, probe: Pro
             if progress.kind == "bytes" and progress.total:
                 layers[progress.key] = progress.total
             if message["status"] == "Pushed":
-                sent_bytes += layers.get(progress.key, 0)
+                # The containerd image store may send a layer before it has told its size: one byte says "not nothing".
+                sent_bytes += layers.get(progress.key, 1)
             if probe and str(message["status"]).startswith("Retrying in"):
                 probe.look()
     except APIError as error:
@@ -106,7 +117,10 @@ def _failure(message: str, reference: str, user: str | None) -> PushError:
 
 def _digest(message: dict[str, Any]) -> str:
     aux = message.get("aux")
-    return str(aux.get("Digest", "")) if isinstance(aux, dict) else ""
+    if isinstance(aux, dict) and aux.get("Digest"):
+        return str(aux["Digest"])
+    found = _DIGEST.search(str(message.get("status", "")))
+    return found[1] if found else ""
 
 
 def _gone(registry: str) -> str:

