@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def main(runs: int) -> int:
         "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     lines += [row(each, column) for each, column in zip(cases, columns, strict=True)]
+    lines += ["", f"Load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."]
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if any("MISSED" in line for line in lines) else 0
 
