@@ -36,7 +36,7 @@ recipe:
 	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
 
 # --- work on it ----------------------------------------------------------------------------------------------------
-.PHONY: test test-fast lint fmt docs bench
+.PHONY: test test-fast lint fmt docs golden bench
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
 	@$(WITH_ENGINE) $(BIN)/pytest $(ARGS)
@@ -52,6 +52,8 @@ fmt: install-dev ## Format the code, and mend what ruff can mend
 	@$(BIN)/ruff format $(PYTHON_FILES)
 docs: install-dev ## Write the pages that are generated from the code
 	@$(BIN)/python scripts/docs.py
+golden: install-dev ## Write the golden Dockerfiles anew; then read the difference
+	@UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/recipes
 bench: install-dev ## Time what must be quick (docs/performance.md)
 	@$(BIN)/python -m benchmarks
 
