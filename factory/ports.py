@@ -110,6 +110,10 @@ class Engine(Protocol):
         """
         ...
 
+    def interrupt(self) -> None:
+        """Stop, from any thread, what is under way in the others: each raises Interrupted."""
+        ...
+
     def remove(self, reference: str) -> None:
         """Remove an image's name, and its layers when nothing else needs them."""
         ...

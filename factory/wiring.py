@@ -49,6 +49,11 @@ class Clients:
 
         return DockerEngine(self.settings.docker_host, login_for=self.credentials.login_for)
 
+    def interrupt(self) -> None:
+        """Stop what the engine is doing for other threads; nothing when it was never used."""
+        if "engine" in self.__dict__:
+            self.engine.interrupt()
+
     @cached_property
     def registry(self) -> Registry:
         """Any registry that speaks the Distribution API."""

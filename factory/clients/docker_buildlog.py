@@ -189,7 +189,7 @@ def pull_progress(message: Mapping[str, object]) -> Progress:
     is_there = status in ("Already exists", "Layer already exists") or status.startswith("Mounted from ")
     is_over = is_there or status in ("Pull complete", "Pushed")
     if not (current or total or is_over):
-        return Progress("note", key, status)
+        return Progress("log", key, status)
     state: Literal["cached", "done", "running"] = "cached" if is_there else "done" if is_over else "running"
     # `current` is of the tar with its padding, so it can pass `total` (measured 2026-11-24, docker 20.10.24).
     return Progress("bytes", key, status, state, min(current, total) if total else current, total or None)

@@ -105,7 +105,7 @@ def push(connection: Connection, reference: str, login: Login | None, probe: Pro
         raise _failure(str(error.explanation or error), reference, user) from error
     if not digest:
         raise push_error("the push ended without a digest", reference, user=user)
-    tell(Progress("note", "digest", digest, "done"))
+    tell(Progress("log", "digest", digest, "done"))
     return PushedImage(wanted.repository, wanted.target, digest, sent_bytes)
 
 

@@ -16,7 +16,7 @@ from factory import recipe as recipes
 from factory import settings, wiring
 from factory.commands.display import Display
 from factory.commands.saying import say
-from factory.errors import FactoryError
+from factory.errors import FactoryError, Interrupted
 from factory.pipeline import Line
 
 
@@ -63,31 +63,44 @@ def walk(
     """Walk recipes up to a stage, print what they became, and exit with the first failure's code."""
     machine_settings = settings.read()
 
+    under_way: list[wiring.Clients] = []
+
     def go(path: Path, display: Display) -> Outcome:
         try:
             file = recipes.load(path)
             machine = wiring.machine(machine_settings, file, network=network, ca_file=ca_file)
             clients = wiring.Clients(machine_settings, file)
+            under_way.append(clients)
             line = Line(file, clients, machine, display.listener(file.recipe.name), is_forced=force)
             _ = line.pushed if stage == "push" else line.image
             return Outcome(path, line)
+        except Interrupted:
+            raise
         except FactoryError as error:
             return Outcome(path, None, error)
 
+    def stop() -> None:
+        for clients in under_way:
+            clients.interrupt()
+
     with Display() as display:
-        outcomes = _run(paths, jobs, display, go)
+        outcomes = _run(paths, jobs, display, go, stop)
     _show(outcomes, stage, as_json)
 
 
-def _run(paths: Sequence[Path], jobs: int, display: Display, go: Callable[[Path, Display], Outcome]) -> list[Outcome]:
+def _run(
+    paths: Sequence[Path], jobs: int, display: Display, go: Callable[[Path, Display], Outcome], stop: Callable[[], None]
+) -> list[Outcome]:
     if jobs == 1 or len(paths) == 1:
         return [go(path, display) for path in paths]  # in this thread, where Ctrl-C arrives
     with ThreadPoolExecutor(jobs) as pool:
         waiting = [pool.submit(go, path, display) for path in paths]
         try:
             return [future.result() for future in waiting]
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
+            # Ctrl-C reaches this thread alone: the others learn of it by their next event, or as the engine hangs up.
             display.stop()
+            stop()
             pool.shutdown(cancel_futures=True)
             raise
 

@@ -13,6 +13,6 @@ def say(error: FactoryError) -> None:
         click.echo("\n".join(error.problems), err=True)
         return
     click.echo(f"error: {error}", err=True)
-    lines = error.details.get("last_lines")
+    lines = error.details.get("lines")
     for line in lines if isinstance(lines, (list, tuple)) else ():
         click.echo(f"    {line}", err=True)

@@ -15,6 +15,6 @@ def build(
     unless `force`. Raises the tree below BuildError, and Interrupted.
     """
     if not force and (found := engine.find(context.reference)):
-        tell(Progress("note", "up to date", f"{context.reference} is up to date", "cached"))
+        tell(Progress("log", "up to date", f"{context.reference} is up to date", "cached"))
         return found
     return engine.build(context, options, tell)

@@ -196,6 +196,9 @@ class FakeEngine:
         self.commands.append(tuple(command))
         return self.once
 
+    def interrupt(self) -> None:
+        """Nothing here takes time."""
+
     def remove(self, reference: str) -> None:
         """Pulled images stay."""
         raise AssertionError("verify must not remove images")

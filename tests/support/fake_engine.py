@@ -73,6 +73,9 @@ class FakeEngine:
         """Refuse: a fake container proves nothing."""
         raise AssertionError("this engine runs nothing")
 
+    def interrupt(self) -> None:
+        """Nothing here takes time."""
+
     def remove(self, reference: str) -> None:
         """Forget the image."""
         self.images.pop(reference, None)
