@@ -1,4 +1,4 @@
-"""The torch handlers, exercised on tiny models of random weights. A suite of its own: `make test-handlers`.
+"""The torch handlers, exercised on tiny models of random weights. A suite of its own: docs/worker.md has the commands.
 
 The development environment has no torch (1 GB), so there nothing is collected here; in the suite's own environment
 (requirements.txt) everything is, and nothing skips.
