@@ -49,9 +49,7 @@ class Job(BaseModel):
     steps: int = Field(6, ge=1, le=50)
     cfg_scale: float = Field(5.0, ge=1, le=20)
     seed: int = 0
-    negative_prompt: str = (
-        "overexposed, still picture, blurred, subtitles, low quality, deformed, extra fingers"
-    )
+    negative_prompt: str = "overexposed, still picture, blurred, subtitles, low quality, deformed, extra fingers"
 
 
 class Handler:
