@@ -121,7 +121,8 @@ class Line:
         with self._stage("resolve") as stage:
             models = resolve(self.file.recipe, self.doors.hub, stage.tell)
             files = sum(len(model.files) for model in models)
-            stage.summary = f"{size_text(sum(model.unique_bytes for model in models))} in {count_text(files, 'file')}"
+            total = size_text(sum(model.unique_bytes for model in models))
+            stage.summary = f"{total} in {count_text(files, 'file')}" if models else "no model"
             return models
 
     @cached_property

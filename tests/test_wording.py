@@ -27,7 +27,8 @@ def test_sizes_are_decimal_with_one_digit(size_bytes: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.4, "12 s"), (89.4, "89 s"), (119.7, "2 min 0 s"), (200, "3 min 20 s")]
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.4, "12 s"), (89.4, "89 s"), (119.7, "2 min 0 s"), (200, "3 min 20 s")],
 )
 def test_times_lose_precision_as_they_grow(seconds: float, text: str) -> None:
     """Seconds, then minutes and seconds."""
