@@ -171,8 +171,8 @@ def test_failures_that_are_no_step(messages: list[dict[str, object]], kind: type
         ({"status": "Pushed", "id": "a", "progressDetail": {}}, Progress("bytes", "a", "Pushed", "done")),
         ({"status": "Layer already exists", "id": "a"}, Progress("bytes", "a", "Layer already exists", "cached")),
         ({"status": "Mounted from x/y", "id": "a"}, Progress("bytes", "a", "Mounted from x/y", "cached")),
-        ({"status": "The push refers to …"}, Progress("note", "", "The push refers to …")),
-        ({"status": "Waiting", "id": "a", "progressDetail": None}, Progress("note", "a", "Waiting")),
+        ({"status": "The push refers to …"}, Progress("log", "", "The push refers to …")),
+        ({"status": "Waiting", "id": "a", "progressDetail": None}, Progress("log", "a", "Waiting")),
     ],
 )
 def test_layers(message: dict[str, object], told: Progress) -> None:
