@@ -120,6 +120,8 @@ class Line:
         """The models' exact files."""
         with self._stage("resolve") as stage:
             models = resolve(self.file.recipe, self.doors.hub, stage.tell)
+            for warning in (warning for model in models for warning in model.warnings):
+                stage.tell(Progress("note", "resolve", warning))
             files = sum(len(model.files) for model in models)
             total = size_text(sum(model.unique_bytes for model in models))
             stage.summary = f"{total} in {count_text(files, 'file')}" if models else "no model"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import IO, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -117,6 +118,19 @@ def _grid(*justifications: str) -> Table:
     return grid
 
 
+class _Trimmed:
+    """stdout, line by line, without the blanks that rich pads columns with."""
+
+    def write(self, text: str) -> int:
+        sys.stdout.write("\n".join(line.rstrip() for line in text.split("\n")))
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
 def _console() -> Console:
     """Return a console on stdout: as wide as the terminal, or wide enough that a pipe gets whole lines."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(width=160, highlight=False)
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(file=cast(IO[str], _Trimmed()), width=160, highlight=False)
