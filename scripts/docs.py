@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -57,15 +58,9 @@ def _first_line(kind: type) -> str:
 
 
 def _help(command: click.Command, path: str) -> str:
-    parent = click.Context(cli, **cli.context_settings, terminal_width=100)
-    return command.get_help(
-        click.Context(
-            command,
-            parent=None if command is cli else parent,
-            info_name=path,
-            **(cli.context_settings | {"terminal_width": 100}),
-        )
-    )
+    settings: dict[str, Any] = {**cli.context_settings, "terminal_width": 100}
+    parent = None if command is cli else click.Context(cli, **settings)
+    return command.get_help(click.Context(command, parent=parent, info_name=path, **settings))
 
 
 if __name__ == "__main__":
