@@ -2,9 +2,10 @@
 
 A handler is a class `Handler`. It is constructed with those of these keywords that its `__init__` takes: `options` (the
 recipe's), `models` (key → folder), `dtypes` (key → the recipe's dtype or None), `media` (a reader of media inputs),
-`tell` (writes an event to the log). `load(model_dir)`, if it has one, runs once with the first model's folder (None
-when the recipe has no model); calling it with a job's input gives the output. The call may be sync, async, a generator
-or an async generator. `Input`, if it has one, is the pydantic model that checks the job's input first.
+`progress` (shows the caller how far the job is), `tell` (writes an event to the log). `load(model_dir)`, if it has one,
+runs once with the first model's folder (None when the recipe has no model); calling it with a job's input gives the
+output. The call may be sync, async, a generator or an async generator. `load` and a sync call run in one thread that
+isn't the main one. `Input`, if it has one, is the pydantic model that checks the job's input first.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     WorkerError
     ├── StartError               the worker could not start; every job is answered with it
-    │   ├── settings · recipe
+    │   ├── settings · recipe · unfit
     │   ├── handler_missing · handler_import · options_invalid · handler_load
     │   ├── volume_missing · storage_unwritable · no_space
     │   ├── weights_missing · weights_corrupt · weights_timeout
@@ -10,6 +10,8 @@
     └── JobError                 one job failed; the worker goes on
         ├── input_invalid · input_unreadable · input_refused
         ├── handler_failed · command_failed · command_timeout
+        ├── job_timeout · out_of_memory · gpu_failed
+        ├── start_up_slow · worker_stopped
         ├── output_unserialisable · output_too_large
         └── storage_unreachable · storage_denied · storage_failed
 
@@ -54,6 +56,12 @@ class RecipeError(StartError):
     """`recipe.json` is missing, or isn't what `factory render` writes."""
 
     code = "recipe"
+
+
+class Unfit(StartError):
+    """The machine isn't fit for work: memory, disk, network or GPU. RunPod's SDK would kill the worker for it."""
+
+    code = "unfit"
 
 
 class HandlerMissing(StartError):
@@ -168,6 +176,36 @@ class HandlerFailed(JobError):
     """The handler raised."""
 
     code = "handler_failed"
+
+
+class JobTimeout(JobError):
+    """The job took longer than it may (`policy.executionTimeout`, FACTORY_JOB_S)."""
+
+    code = "job_timeout"
+
+
+class OutOfMemory(JobError):
+    """The GPU's or the machine's memory did not suffice for the job."""
+
+    code = "out_of_memory"
+
+
+class GpuFailed(JobError):
+    """The GPU failed in a way that nothing in this process mends; the worker is replaced."""
+
+    code = "gpu_failed"
+
+
+class StartUpSlow(JobError):
+    """The worker was still bringing weights or loading when the job's time was over."""
+
+    code = "start_up_slow"
+
+
+class WorkerStopped(JobError):
+    """The worker was told to stop, and the job did not end within the grace."""
+
+    code = "worker_stopped"
 
 
 class CommandFailed(JobError):

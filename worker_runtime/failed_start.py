@@ -12,8 +12,9 @@ import signal
 import threading
 from typing import Any
 
-from worker_runtime.errors import WorkerError
+from worker_runtime.errors import StartError, WorkerError
 from worker_runtime.events import EventLog
+from worker_runtime.redaction import redact
 
 
 def _stop() -> None:
@@ -22,23 +23,28 @@ def _stop() -> None:
 
 
 class FailedStart:
-    """Answers every job with the error of the start."""
+    """Answers every job with the error of the start. The seconds count from `begin` on."""
 
-    def __init__(self, error: WorkerError, log: EventLog, *, max_jobs: int, max_s: float) -> None:
-        self._error = error
+    def __init__(self, log: EventLog, *, max_jobs: int, max_s: float) -> None:
+        self._error: WorkerError = StartError("the worker did not start")
         self._log = log
         self._jobs_left = max_jobs
         self._timer = threading.Timer(max_s, _stop)
         self._timer.daemon = True
 
-    def begin(self) -> None:
-        """Start to count the seconds."""
+    def begin(self, error: WorkerError) -> None:
+        """Start to count the seconds, and to answer with this error."""
+        self._error = error
         self._timer.start()
 
     async def answer(self, job: dict[str, Any]) -> dict[str, Any]:
         """Fail one job, and stop the worker after the last one that it may answer."""
+        return self.fail(job, self._error)
+
+    def fail(self, job: dict[str, Any], error: WorkerError) -> dict[str, Any]:
+        """Return the answer to one job, and count it."""
         self._jobs_left -= 1
-        self._log.tell("job", id=job.get("id"), status="failed", **self._error.as_fields())
+        self._log.tell("job", id=job.get("id"), status="failed", **error.as_fields())
         if self._jobs_left <= 0:
             _stop()
-        return {"error": str(self._error), "refresh_worker": True}
+        return {"error": redact(str(error), self._log.secrets), "refresh_worker": True}

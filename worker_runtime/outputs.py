@@ -21,8 +21,6 @@ from worker_runtime.storage import Storage
 from worker_runtime.storage_settings import StorageSettings, from_job
 from worker_runtime.values import FoundFile, jsonable
 
-__all__ = ["JobOutputs", "OutputRules", "jsonable", "within_limit"]
-
 SDK_KEYS = ("error", "refresh_worker")  # at the top of an output these belong to RunPod's SDK
 ENVELOPE_BYTES = len('{"output": , "stopPod": true}')
 
@@ -103,14 +101,3 @@ def posted_bytes(output: Any) -> int:
 def _storage(settings: StorageSettings, allow: AllowList) -> Storage:
     """Keep the clients of the buckets in use: making one takes up to a second."""
     return Storage(settings, allow=allow)
-
-
-def within_limit(output: Any, limit_bytes: int) -> Any:
-    """Return the output, or raise OutputTooLarge when its JSON, as the SDK writes it, has more bytes than the limit."""
-    size_bytes = len(json.dumps(output, ensure_ascii=False).encode())
-    if size_bytes > limit_bytes:
-        raise OutputTooLarge(
-            f"the output is {size_bytes / 1e6:.1f} MB of JSON, and the limit is {limit_bytes / 1e6:.1f} MB",
-            fix="return less, or smaller files (FACTORY_MAX_RESULT_MB sets the limit; RunPod takes 10 from /run)",
-        )
-    return output

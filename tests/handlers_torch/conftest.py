@@ -193,11 +193,11 @@ def answered() -> Any:
     import asyncio
     import io
 
-    from worker_runtime.adapter import Adapter
+    from worker_runtime.adapter import Adapter, Surroundings
     from worker_runtime.events import EventLog
 
     def answer(handler: Any, **job_input: Any) -> Any:
-        adapter = Adapter(handler, EventLog(io.StringIO()), max_result_bytes=10_000_000)
+        adapter = Adapter(handler, Surroundings(EventLog(io.StringIO())))
         output = asyncio.run(adapter.run({"id": "job", "input": job_input}))
         return dict(output) if isinstance(output, dict) else output
 

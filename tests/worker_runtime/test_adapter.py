@@ -12,8 +12,9 @@ import pytest
 from pydantic import BaseModel, Field
 from worker_app import SeenLog
 
-from worker_runtime.adapter import Adapter, is_streaming
+from worker_runtime.adapter import Adapter, Surroundings, is_streaming
 from worker_runtime.errors import CommandFailed
+from worker_runtime.outputs import OutputRules
 
 
 class Returns:
@@ -83,14 +84,15 @@ class Checked:
 
 def answer(handler: Any, job_input: Any, log: SeenLog, limit: int = 10_000) -> Any:
     """Return the adapter's answer to one job."""
-    return asyncio.run(Adapter(handler, log, max_result_bytes=limit).run({"id": "j1", "input": job_input}))
+    around = Surroundings(log, outputs=OutputRules(max_result_bytes=limit))
+    return asyncio.run(Adapter(handler, around).run({"id": "j1", "input": job_input}))
 
 
 def streamed(handler: Any, job_input: Any, log: SeenLog) -> list[Any]:
     """Return the parts of the adapter's answer."""
 
     async def collect() -> list[Any]:
-        adapter = Adapter(handler, log, max_result_bytes=1000)
+        adapter = Adapter(handler, Surroundings(log, outputs=OutputRules(max_result_bytes=1000)))
         return [part async for part in adapter.stream({"id": "j1", "input": job_input})]
 
     return asyncio.run(collect())
@@ -143,7 +145,7 @@ def test_every_input_problem_is_listed_with_its_path(log: SeenLog) -> None:
         (Returns({"error": "my own words", "detail": 1}), "my own words"),
         (Returns({"error": {"code": 5}}), '{"code": 5}'),
         (Returns(object()), "output_unserialisable: "),
-        (Returns("x" * 20_000), "output_too_large: the output is 0.0 MB of JSON"),
+        (Returns("x" * 20_000), "output_too_large: the output is 20031 bytes of JSON, and RunPod takes 10000"),
     ],
     ids=["exception", "sys.exit", "own-error", "surrogate", "error-key", "error-object", "object", "too-large"],
 )
@@ -175,4 +177,4 @@ def test_streams_part_by_part(log: SeenLog) -> None:
 )
 def test_knows_a_streaming_handler(handler: Any, streams: bool) -> None:
     """A handler streams when its __call__ is a generator, async or not."""
-    assert is_streaming(handler) is streams
+    assert is_streaming(type(handler)) is streams

@@ -29,9 +29,9 @@ from pydantic import BaseModel
 
 from worker_runtime.errors import InputInvalid, OutputTooLarge, OutputUnserialisable, StorageDenied
 from worker_runtime.input_rules import AllowList
-from worker_runtime.outputs import JobOutputs, OutputRules, jsonable, within_limit
+from worker_runtime.outputs import JobOutputs, OutputRules
 from worker_runtime.storage_settings import StorageSettings
-from worker_runtime.values import LIST_ELEMENTS
+from worker_runtime.values import LIST_ELEMENTS, jsonable
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 40
 OWN_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
@@ -366,13 +366,3 @@ def test_what_it_imports_comes_with_the_workers_requirements() -> None:
     assert {"boto3", "urllib3", "requests"} <= brings("runpod")
     assert "certifi" in brings("requests")
     assert "httpx2" in brings("huggingface_hub") and "httpcore2" in brings("httpx2")
-
-
-@pytest.mark.parametrize(("text", "fits"), [("a" * 8, True), ("a" * 9, False), ("é" * 4, True), ("é" * 5, False)])
-def test_the_limit_counts_bytes(text: str, fits: bool) -> None:
-    """The limit is on the bytes of the posted JSON, quotes included, not on characters."""
-    if fits:
-        assert within_limit(text, 10) == text
-    else:
-        with pytest.raises(OutputTooLarge, match=r"the limit is 0\.0 MB"):
-            within_limit(text, 10)

@@ -11,6 +11,7 @@ from worker_app import model, write_app
 
 from worker_runtime import recipe, settings
 from worker_runtime.errors import RecipeError, SettingsError
+from worker_runtime.input_rules import AllowList
 
 FILE = {"path": "model.safetensors", "size_bytes": 3, "digest": "sha256:" + "0" * 64}
 
@@ -76,8 +77,8 @@ def test_reads_the_environment() -> None:
     )
     assert found.may_volume_be_folder
     assert found.max_result_bytes == 2_500_000
-    assert found.input_allow == ("a:1", "b:2")
-    assert (found.hub_endpoint, found.hub_token, found.has_queue) == ("http://h", "hf_secret", True)
+    assert found.inputs.allow == AllowList.parse(["a:1", "b:2"])
+    assert (found.hub_endpoint, found.hub_token, found.queue_url is not None) == ("http://h", "hf_secret", True)
     assert "hf_secret" not in repr(found)
 
 
