@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from factory.errors import RenderError
 from factory.records import Context, ContextFile
 
 
@@ -33,8 +34,7 @@ def print_json(value: object) -> None:
 def print_context(context: Context, folder: Path | None, as_json: bool) -> None:
     """Print the Dockerfile (or the folder it was written to, or the context as JSON)."""
     if folder is not None:
-        for file in context.files:
-            _write(file, folder / file.path)
+        _write_all(context, folder)
     if as_json:
         print_json(context)
     elif folder is not None:
@@ -43,6 +43,16 @@ def print_context(context: Context, folder: Path | None, as_json: bool) -> None:
     else:
         dockerfile = next(file for file in context.files if file.path == "Dockerfile")
         click.echo((dockerfile.content or b"").decode(), nl=False)
+
+
+def _write_all(context: Context, folder: Path) -> None:
+    try:
+        for file in context.files:
+            _write(file, folder / file.path)
+    except OSError as error:
+        raise RenderError(
+            f"can't be written ({error.strerror})", where=str(error.filename or folder), fix="choose another --out"
+        ) from error
 
 
 def _write(file: ContextFile, target: Path) -> None:

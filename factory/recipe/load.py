@@ -95,8 +95,7 @@ def loads(content: str | bytes, path: Path) -> RecipeFile:
 
 def _unreadable(path: Path, error: OSError) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError):
-        near = sorted(p.name for p in path.parent.glob("*.yaml"))[:5] if path.parent.is_dir() else []
-        return "no such file", f"there are {', '.join(near)}" if near else "name a recipe's YAML file"
+        return "no such file", _instead(path)
     if isinstance(error, IsADirectoryError):
         return "a folder, not a file", "name a recipe's YAML file in it"
     if isinstance(error, PermissionError):
@@ -164,3 +163,13 @@ def _error(problems: list[Problem], path: Path) -> RecipeError:
 def _sha256(recipe: Recipe) -> str:
     meaning = json.dumps(recipe.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(meaning.encode()).hexdigest()
+
+
+def _instead(path: Path) -> str:
+    """Return what to name instead of a file that isn't there: the one that was meant, or what lies beside it."""
+    folders = (path.parent, path.parent / "recipes")
+    recipes = [found for folder in folders for found in sorted(folder.glob("*.yaml")) if found.name[0] != "."]
+    meant = [found for found in recipes if found.stem == path.stem]
+    if meant:
+        return f"did you mean {meant[0]}?"
+    return f"there are {', '.join(map(str, recipes[:5]))}" if recipes else "name a recipe's YAML file"

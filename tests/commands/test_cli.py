@@ -155,3 +155,27 @@ def test_a_bug_is_one_line_and_a_report(
     monkeypatch.setattr(sys, "argv", ["factory", "--debug", "broken"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("size", "recipes/wam.yaml"), 10, "recipes/wam.yaml: no such file; there are recipes/echo.yaml, "),
+        (("size", "wan.yaml"), 10, "wan.yaml: no such file; did you mean recipes/wan.yaml?"),
+        (("size", "wan"), 10, "wan: no such file; did you mean recipes/wan.yaml?"),
+        (
+            ("render", "recipes/echo.yaml", "--out", "/proc/x"),
+            40,
+            "/proc/x: can't be written (No such file or directory)",
+        ),
+        (("emulator", "--hub", "recipes", "--port", "{port}"), 3, "can't listen there (Address already in use)"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(
+    factory: Factory, hub: str, arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    """A name that isn't there, a folder that can't be, a port that is taken: one sentence each."""
+    port = hub.rsplit(":", 1)[1]
+    done = factory(*(word.format(port=port) for word in arguments))
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr

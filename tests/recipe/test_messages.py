@@ -106,7 +106,7 @@ def test_a_yaml_bomb_is_refused_at_its_first_anchor() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda path: None, "no such file; there are wan.yaml, whisper.yaml"),
+        (lambda path: None, "no such file; there are {folder}/wan.yaml, {folder}/whisper.yaml"),
         (lambda path: path.mkdir(), "a folder, not a file; name a recipe's YAML file in it"),
         (
             lambda path: path.symlink_to(path),
@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_read_gets_one_sentence(tmp_path: Path, make: obje
     make(path)  # type: ignore[operator]
     with pytest.raises(RecipeError) as raised:
         load(path)
-    assert raised.value.problems == (f"{path}: {sentence}",)
+    assert raised.value.problems == (f"{path}: {sentence.format(folder=tmp_path)}",)
 
 
 def test_conditions_are_listed_in_full_where_none_is_near() -> None:
