@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import hypothesis
 import pytest
 
 IS_CI = bool(os.environ.get("CI"))
+
+# A shell that starts us in the background has SIGINT ignored, by us and by all that we start: then no Ctrl-C could be
+# tested. A handler of our own ends that, here and (as the default action) in every child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("factory", deadline=None, derandomize=IS_CI)
 hypothesis.settings.load_profile("factory")
