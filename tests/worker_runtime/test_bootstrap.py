@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from factory.emulator.faults import Call, Fault
 from factory.emulator.hub import create_hub
 from factory.emulator.hub_repos import Repositories
 from factory.emulator.serve import running
-from worker_runtime import bootstrap, fetch
+from worker_runtime import bootstrap, volume
 from worker_runtime.errors import (
     HubDenied,
     HubFailed,
@@ -34,6 +33,7 @@ from worker_runtime.errors import (
 )
 from worker_runtime.recipe import Model
 from worker_runtime.settings import Settings
+from worker_runtime.weights import patience, space
 
 FILES = {
     "config.json": b'{"hidden_size": 8}\n',
@@ -45,9 +45,8 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retry at once, the Hub's client too."""
-    monkeypatch.setattr(fetch, "PAUSE_S", 0.01)
-    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=lambda _s: None, time=time.time))
+    """Retry at once."""
+    monkeypatch.setattr(patience, "PAUSE_S", 0.01)
 
 
 @pytest.fixture
@@ -118,11 +117,11 @@ def test_fetches_exactly_the_listed_files_once(
     """The first start fetches the recipe's files and no other; the second asks nothing of the network."""
     wanted = tiny(hub_folder, placement=placement)
     folder = bootstrap.prepare([wanted], settings, log)["tiny"]
-    root = settings.volume / "huggingface" if placement == "volume" else settings.disk_cache
-    assert folder == root / "hub" / "models--org--tiny" / "snapshots" / wanted.commit
+    root = settings.volume if placement == "volume" else settings.disk_cache
+    assert folder == root / "models" / f"org--tiny@{wanted.commit}"
     found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert found == {name: content for name, content in FILES.items() if name != "unlisted.bin"}
-    assert log.events("fetched")[-1]["done_bytes"] == sum(f.size_bytes for f in wanted.files)
+    assert log.events("fetched")[-1]["bytes"] == sum(f.size_bytes for f in wanted.files)
     before = len(requests(hub))
     assert before > 0
     assert bootstrap.prepare([wanted], settings, log)["tiny"] == folder
@@ -153,7 +152,7 @@ def test_a_flipped_byte_is_fetched_again(hub: Starlette, hub_folder: Path, setti
     plan(hub, Fault("flip", path="/_cdn/*model-00001*", method="GET", after_bytes=1000))
     folder = bootstrap.prepare([tiny(hub_folder)], settings, log)["tiny"]
     assert (folder / "model-00001.safetensors").read_bytes() == FILES["model-00001.safetensors"]
-    assert log.events("refetch")[0]["paths"] == ["model-00001.safetensors"]
+    assert log.events("refetch")[0]["path"] == "model-00001.safetensors"
 
 
 def test_a_file_that_stays_wrong_is_not_served(
@@ -167,17 +166,18 @@ def test_a_file_that_stays_wrong_is_not_served(
     assert (folder / "model-00001.safetensors").read_bytes() == FILES["model-00001.safetensors"]
 
 
-def test_what_was_never_verified_is_verified_first(hub_folder: Path, settings: Settings, log: SeenLog) -> None:
-    """A worker that was killed between fetching and verifying left no record: its successor verifies."""
+def test_what_was_never_published_is_verified_first(hub_folder: Path, settings: Settings, log: SeenLog) -> None:
+    """Without the READY marker a file is not trusted for its size: what is wrong is fetched again, alone."""
     wanted = tiny(hub_folder)
-    folder = bootstrap.prepare([wanted], settings, log)["tiny"]
-    record = folder.parent.parent / f"factory-verified-{wanted.commit}.json"
-    assert set(json.loads(record.read_text())) == {file.path for file in wanted.files}
-    record.unlink()
-    target = (folder / "model-00001.safetensors").resolve()
+    (brought,) = bootstrap.bring([wanted], settings, log)
+    brought.settle()
+    folder = bootstrap.folder(wanted, settings)
+    folder.with_name(folder.name + ".READY").unlink()
+    target = folder / "model-00001.safetensors"
     target.write_bytes(b"x" * target.stat().st_size)
     bootstrap.prepare([wanted], settings, log)
     assert target.read_bytes() == FILES["model-00001.safetensors"]
+    assert log.events("fetched")[-1]["bytes"] == target.stat().st_size
 
 
 @pytest.mark.parametrize(
@@ -204,13 +204,13 @@ def test_troubles_that_stay(hub: Starlette, hub_folder: Path, settings: Settings
     """A CDN that answers 503 for ever is an error with the number and the file."""
     plan(hub, Fault("status", path="/_cdn/*", status=503, times=-1))
     with pytest.raises(HubFailed, match=r"the Hub answered 503 for org/tiny@\w+ model-00001"):
-        bootstrap.prepare([tiny(hub_folder)], settings, log)
+        bootstrap.prepare([tiny(hub_folder)], dataclasses.replace(settings, fetch_s=1), log)
 
 
 def test_no_hub_at_all(hub_folder: Path, settings: Settings, log: SeenLog) -> None:
     """A Hub that can't be reached is told apart from one that refuses."""
-    gone = Settings(volume=settings.volume, may_volume_be_folder=True, hub_endpoint="http://127.0.0.1:9")
-    with pytest.raises(HubUnreachable):
+    gone = dataclasses.replace(settings, hub_endpoint="http://127.0.0.1:9", fetch_s=0.5)
+    with pytest.raises(HubUnreachable, match=r"the connection to 127\.0\.0\.1:9 failed \(ConnectionRefusedError\)"):
         bootstrap.prepare([tiny(hub_folder)], gone, log)
 
 
@@ -249,15 +249,15 @@ def test_no_volume(tmp_path: Path, hub_folder: Path, log: SeenLog) -> None:
 def test_too_little_space(
     hub: Starlette, hub_folder: Path, settings: Settings, log: SeenLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole selection's bytes are compared with the free ones before the first is fetched, all models together."""
-    usage = shutil._ntuple_diskusage(50_000_000_000, 49_950_000_000, 50_000_000)
+    """The whole selection's bytes are compared with the free ones before the first is fetched."""
+    usage = shutil._ntuple_diskusage(50_000_000_000, 49_990_000_000, 10_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
-    two = [tiny(hub_folder), tiny(hub_folder, key="again")]
+    monkeypatch.setattr(space, "free_bytes", lambda _store: usage.free)
     with pytest.raises(NoSpace) as caught:
-        bootstrap.prepare(two, settings, log)
-    assert "still need 0.1 GB" in str(caught.value)
-    assert "has 0.1 GB free of 50.0 GB; grow the volume to 53 GB" in str(caught.value)
-    assert not requests(hub)
+        bootstrap.prepare([tiny(hub_folder)], settings, log)
+    sentence = f"needs 0.0 GB, 0.0 GB free on {settings.volume} (50.0 GB); grow the volume to 60 GB"
+    assert sentence in str(caught.value)
+    assert [call.method for call in requests(hub)] == ["HEAD"]  # access, and nothing more
 
 
 def test_space_is_not_asked_for_what_is_there(
@@ -266,14 +266,13 @@ def test_space_is_not_asked_for_what_is_there(
     """A full volume that holds the weights is fine."""
     wanted = tiny(hub_folder)
     bootstrap.prepare([wanted], settings, log)
-    usage = shutil._ntuple_diskusage(10, 10, 0)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr(space, "free_bytes", lambda _store: 0)
     assert bootstrap.prepare([wanted], settings, log)["tiny"].is_dir()
 
 
 def test_a_place_that_cannot_be_written(hub_folder: Path, log: SeenLog) -> None:
     """A volume that is read-only is told by its path."""
-    with pytest.raises(StorageUnwritable, match="/proc/huggingface/hub can't be written"):
+    with pytest.raises(StorageUnwritable, match="/proc can't be written"):
         bootstrap.prepare([tiny(hub_folder)], Settings(volume=Path("/proc"), may_volume_be_folder=True), log)
 
 
@@ -311,5 +310,5 @@ def test_several_models_keep_their_order(hub_folder: Path, settings: Settings, l
 
 def test_a_mount_is_known(tmp_path: Path) -> None:
     """/proc is a mount, a fresh folder is none."""
-    assert bootstrap._is_mount(Path("/proc")) == os.path.ismount("/proc")
-    assert not bootstrap._is_mount(tmp_path)
+    assert volume.is_mount(Path("/proc")) == os.path.ismount("/proc")
+    assert not volume.is_mount(tmp_path)

@@ -76,6 +76,7 @@ def bring(
     Raises NoSpace, StorageUnwritable, HubDenied, HubNotFound, HubUnreachable, HubFailed, WeightsCorrupt and
     WeightsTimeout.
     """
+    models = _by_folder(models)
     owner = Owner.this_process()
     usage = Usage(store.control / "workers", owner, map(directory, models))
     usage.begin()
@@ -91,6 +92,16 @@ def bring(
         raise
     atexit.register(brought.leave)
     return brought
+
+
+def _by_folder(models: Sequence[Model]) -> list[Model]:
+    """Return one model for each folder: two selections of one commit share it."""
+    found: dict[str, Model] = {}
+    for model in models:
+        known = found.get(directory(model))
+        files = {file.path: file for file in (*known.files, *model.files)} if known else {}
+        found[directory(model)] = known.model_copy(update={"files": tuple(files.values())}) if known else model
+    return list(found.values())
 
 
 def _record(store: Store, recipe: str, models: Sequence[Model], log: EventLog) -> None:

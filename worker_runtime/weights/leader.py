@@ -192,7 +192,7 @@ class Leader:
                 coming.partial.mkdir(parents=True, exist_ok=True)
                 coming.journal = Journal(coming.partial / journal.NAME)
                 sources.append(Source(coming.model, coming.arriving, coming.journal))
-        self._transfer = Transfer(sources, asking, proxy, limits, self._lease.check, self._on_whole)
+        self._transfer = Transfer(sources, asking, proxy, limits, self._lease.check, self._on_whole, self._log)
         self._transfer.run()
 
     def _on_whole(self, source: Source, arriving: Arriving) -> None:

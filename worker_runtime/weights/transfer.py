@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker_runtime.errors import HubUnreachable, WeightsCorrupt, WeightsTimeout
+from worker_runtime.events import EventLog
 from worker_runtime.recipe import Model, WeightFile
 from worker_runtime.weights.arriving import Arriving
 from worker_runtime.weights.asking import Asking, TryAgain, unreachable
@@ -60,6 +61,7 @@ class Transfer:
         limits: Limits,
         check: Callable[[], None],
         on_whole: Callable[[Source, Arriving], None],
+        log: EventLog,
     ) -> None:
         self._source = {file: source for source in sources for file in source.files}
         self._asking = asking
@@ -67,6 +69,7 @@ class Transfer:
         self._limits = limits
         self._check = check
         self._on_whole = on_whole
+        self._log = log
         self._work = Work(self._source, limits.range_bytes)
         self._patience = Patience(limits)
         self._received: list[int] = []  # by connection, so that none waits for another
@@ -119,12 +122,12 @@ class Transfer:
             now, moved = now_s(), self.received_bytes + sum(file.hashed_bytes for file in self._source)
             if moved != total or now < self._patience.gate_s:
                 total, moved_s = moved, max(now, self._patience.gate_s)
-            if now - began_s > self._limits.total_s:
-                self._fail(self._too_late())
-            elif now - moved_s > self._limits.quiet_s:
+            if now - moved_s > self._limits.quiet_s:
                 sentence = f"nothing came from the Hub for {self._limits.quiet_s:g} s"
                 quiet = HubUnreachable(sentence, fix="check HF_ENDPOINT and the network")
                 self._fail(self._patience.last_failure or quiet)
+            elif now - began_s > self._limits.total_s:
+                self._fail(self._too_late())
             for number, wire in enumerate(wires):
                 if self._received[number] != seen[number][0]:
                     seen[number] = (self._received[number], now)
@@ -200,6 +203,7 @@ class Transfer:
 
     def _fetch_again(self, source: Source, arriving: Arriving) -> None:
         self._check()
+        self._log.tell("refetch", model=source.model.key, path=arriving.file.path)
         source.journal.reset(arriving.file.path)
         arriving.reset()
         if arriving.times_wrong > 1:
