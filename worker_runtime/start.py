@@ -134,9 +134,7 @@ class StartUp:
             self._check_gpu()
         self._phase = "weights"
         with log.phase("weights"):
-            folders = bootstrap.prepare(
-                found.models, settings, log, recipe=found.name, on_progress=self.on_progress
-            )
+            folders = bootstrap.prepare(found.models, settings, log, recipe=found.name, on_progress=self.on_progress)
         self._phase = "load"
         with log.phase("load"):
             handler = construct(self.handler_class, found, settings, folders, log, self._progress)
