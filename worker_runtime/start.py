@@ -22,7 +22,6 @@ from worker_runtime.sdk import Sdk
 from worker_runtime.settings import Settings
 from worker_runtime.timing import TimedMedia
 
-GB = 1e9
 STOP_S = 3.0  # what a start that is told to stop may take to leave its lease and its files in order
 SAYS: dict[Phase, str] = {
     "import": "importing the handler",
@@ -106,7 +105,8 @@ class StartUp:
 
     def on_progress(self, done_bytes: int, total_bytes: int, left_s: float | None) -> None:
         """Take how far the weights are. Any thread may tell it."""
-        self._arriving = f"downloading {done_bytes / GB:.1f} of {total_bytes / GB:.1f} GB"
+        scale, unit = (1e9, "GB") if total_bytes >= 1e9 else (1e6, "MB")
+        self._arriving = f"downloading {done_bytes / scale:.1f} of {total_bytes / scale:.1f} {unit}"
         if left_s is not None:
             self._arriving += f", {_duration(left_s)} left"
 
