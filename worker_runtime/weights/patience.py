@@ -17,7 +17,11 @@ MAX_PAUSE_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How hard to try. `stall_s`: no byte on a connection. `quiet_s`: no byte at all. `total_s`: everything."""
+    """How hard to try, in seconds.
+
+    `stall_s`: without a byte on a connection. `quiet_s`: without 256 KiB or a whole file on all of them together.
+    `total_s`: everything.
+    """
 
     connections: int = 4
     range_bytes: int = 32 << 20

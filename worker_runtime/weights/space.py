@@ -24,6 +24,7 @@ from worker_runtime.weights.store import PARTIAL, READY, TRASH, Store
 
 GB = 1_000_000_000
 MARGIN_BYTES = 16_000_000  # folders, journal, markers
+STALE_DRAFT_S = 3600
 STALE_PARTIAL_S = 7 * 86_400
 FULL = (28, 122)  # ENOSPC, EDQUOT: a volume's quota is met only when it is hit
 
@@ -81,6 +82,10 @@ class Room:
         for path in self.store.trash():
             self._delete(path)
         now_s = self._server_time_s()
+        for folder in (self.store.control, self.store.control / "recipes"):
+            for path in folder.glob(".*"):  # drafts and probes: of a live worker only for a moment
+                if now_s - _touched_s(path) > STALE_DRAFT_S:
+                    self._delete(path)
         for name in self.store.partials():
             path = self.store.models / (name + PARTIAL)
             if name not in self.keep and now_s - _touched_s(path) > STALE_PARTIAL_S:
@@ -154,7 +159,7 @@ class Room:
 
     def _server_time_s(self) -> float:
         """Return the time by the clock that stamps the store's files."""
-        probe = self.store.control / f".clock-{self.owner.id}"
+        probe = self.store.control / f".clock-{self.owner.id}"  # the leader's alone
         try:
             probe.touch()
             return probe.stat().st_mtime

@@ -108,6 +108,8 @@ class Store:
         """Return the folders that any recipe's record names."""
         found: set[str] = set()
         for name in _names(self.control / "recipes"):
+            if name.startswith(TRASH):
+                continue
             record = read_json(self.control / "recipes" / name)
             if isinstance(record, dict):
                 found.update(str(folder) for folder in record.get("models", ()))
@@ -133,7 +135,7 @@ def read_json(path: Path) -> object:
 def write_whole(path: Path, value: object) -> None:
     """Write a JSON file that readers see either as it was or whole, and that outlives a crash. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    draft = path.with_name(f"{TRASH}{os.urandom(8).hex()}")  # what a killed worker leaves of it is trash
     try:
         with draft.open("w", encoding="utf-8") as stream:
             json.dump(value, stream, indent=0)

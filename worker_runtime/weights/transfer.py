@@ -73,6 +73,7 @@ class Transfer:
         self._work = Work(self._source, limits.range_bytes)
         self._patience = Patience(limits)
         self._received: list[int] = []  # by connection, so that none waits for another
+        self._whole_files = 0
         self._failure: BaseException | None = None
 
     @property
@@ -117,13 +118,14 @@ class Transfer:
         """Wait for the end; hold the limits meanwhile."""
         began_s = moved_s = now_s()
         seen = [(0, began_s)] * len(wires)
-        total = -1
+        total = 0
         while not self._work.wait(TICK_S):
             now, moved = now_s(), self.received_bytes + sum(file.hashed_bytes for file in self._source)
-            if moved != total or now < self._patience.gate_s:
+            moved += self._whole_files * BUFFER_BYTES
+            if moved - total >= BUFFER_BYTES or now < self._patience.gate_s:
                 total, moved_s = moved, max(now, self._patience.gate_s)
             if now - moved_s > self._limits.quiet_s:
-                sentence = f"nothing came from the Hub for {self._limits.quiet_s:g} s"
+                sentence = f"next to nothing came from the Hub for {self._limits.quiet_s:g} s"
                 quiet = HubUnreachable(sentence, fix="check HF_ENDPOINT and the network")
                 self._fail(self._patience.last_failure or quiet)
             elif now - began_s > self._limits.total_s:
@@ -197,6 +199,7 @@ class Transfer:
         if arriving.is_right():
             self._on_whole(source, arriving)
             arriving.close()
+            self._whole_files += 1
             self._work.is_whole(arriving)
         else:
             self._fetch_again(source, arriving)
