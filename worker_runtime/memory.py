@@ -23,8 +23,8 @@ _LOST = re.compile(
     re.IGNORECASE,
 )
 _NO_MEMORY = re.compile(r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE)
-_ASKED = re.compile(r"(?:Tried to allocate|Unable to allocate) ([\d.]+ ?[KMGT]?i?B)", re.IGNORECASE)
-_FREE = re.compile(r"total capacity of ([\d.]+ [KMGT]?i?B) of which ([\d.]+ [KMGT]?i?B) is free")
+_ASKED = re.compile(r"(?:Tried to allocate|Unable to allocate) ([\d.]+ ?[KMGTPE]?i?B)", re.IGNORECASE)
+_FREE = re.compile(r"total capacity of ([\d.]+ [KMGTPE]?i?B) of which ([\d.]+ [KMGTPE]?i?B) is free")
 
 
 def explain(error: BaseException) -> JobError | None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import threading
 import time
-from types import FrameType
 
 from worker_runtime import failures, sdk, settings
 from worker_runtime.adapter import Surroundings
@@ -35,14 +32,8 @@ def output_rules(environment: Settings) -> OutputRules:
     return OutputRules(environment.storage, mounted(environment), allow=environment.inputs.allow, **sizes)
 
 
-def _exit_on_sigterm(signum: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + signum)
-
-
-def serve(rest: list[str], started: float) -> int:
+def serve(loaded: sdk.Sdk | WorkerError, rest: list[str], started: float) -> int:
     """Give the handler, or the reason why there is none, to the SDK. Return the exit code."""
-    # The kernel gives PID 1 no default action for SIGTERM: without this a download could not be stopped.
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)
     die_with_worker()
     failure: WorkerError | None = None
     try:
@@ -52,12 +43,10 @@ def serve(rest: list[str], started: float) -> int:
     log = EventLog(secrets=settings.secrets())
     if failure is not None:
         log.failed(failure)
-    try:
-        loaded = sdk.load()
-    except WorkerError as error:
-        log.failed(error, phase="import")  # without the SDK there is no queue to join
-        failures.record(error, environment, log, phase="import")
-        return 1
+    if isinstance(loaded, WorkerError):
+        report = failures.record(loaded, environment, log, phase="import")
+        log.failed(loaded, phase="import", **({"report": str(report)} if report else {}))
+        return 1  # without the SDK there is no queue to join
     return _Worker(environment, log, loaded, rest, started).serve(failure)
 
 

@@ -161,6 +161,12 @@ def skip_sdk_checks(environ: MutableMapping[str, str] = os.environ) -> None:
     environ["RUNPOD_SKIP_GPU_CHECK"] = "true"
 
 
+def prepare_libraries() -> None:
+    """Set what libraries read when they are imported; before the handler is."""
+    limit_threads()
+    keep_offline()
+
+
 def keep_offline(environ: MutableMapping[str, str] = os.environ) -> None:
     """Let the libraries of a handler ask nothing of the Hub unless told otherwise: its weights are all in the recipe.
 

@@ -37,6 +37,7 @@ class JobServer(ThreadingHTTPServer):
         self.stops: queue.Queue[str] = queue.Queue()
         self.taken: queue.Queue[str] = queue.Queue()
         self.posts: list[tuple[str, str, Any]] = []  # kind, job, body; in the order of arrival
+        self.polls: list[float] = []  # when each job-take came
         self.refused: list[tuple[str, int]] = []
         self.pings: list[tuple[float, str]] = []  # when, the jobs that are said to be in progress
         self._arrived = threading.Condition()
@@ -51,6 +52,11 @@ class JobServer(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a worker that is gone, and all of anything else."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def variables(self) -> dict[str, str]:
         """Return what RunPod sets in a worker. Pings come each second."""
@@ -117,6 +123,7 @@ class _Protocol(BaseHTTPRequestHandler):
             return self._reply(200, {})
         try:
             if place.path.startswith("/job-take"):
+                self.server.polls.append(time.monotonic())
                 job = self.server.jobs.get(timeout=self.server.hold_s)
                 self.server.taken.put(job["id"])
                 return self._reply(200, job)

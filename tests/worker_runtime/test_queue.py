@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import weights_site
 from job_server import JobServer, QueueWorker
 from worker_app import model, write_app
+
+from factory.emulator.faults import FOREVER, Fault
 
 HANDLER = """
 import sys
@@ -298,6 +302,18 @@ def test_a_lazy_start(server: JobServer, tmp_path: Path) -> None:
         assert server.run("second", {"x": 2}) == {"output": {"x": 2}}
         assert [row["phase"] for row in worker.events("phase")][-2:] == ["load", "ready"]
         assert worker.wait_for("job", id="first")["queue_s"] > 0
+
+
+def test_a_lazy_start_shows_the_download(server: JobServer, tmp_path: Path) -> None:
+    """The first job of a lazy worker sees how far the weights are, and how long they will still take."""
+    with weights_site.site(tmp_path) as site:
+        site.plan(Fault("stall", times=FOREVER, method="GET", wait_s=4, after_bytes=1_000_000))
+        recipe = write_app(tmp_path / "app", models=[site.block()])
+        changes = {"HF_ENDPOINT": site.url, "FACTORY_VOLUME": str(site.volume), "FACTORY_LEASE_S": "2"}
+        with QueueWorker(server, recipe, tmp_path / "log", FACTORY_START="lazy", **changes):
+            assert server.run("first", {"x": 1}) == {"output": {"x": 1}}
+        shown = [value for value in server.of("first")[:-1] if value.startswith("downloading ")]
+        assert re.fullmatch(r"downloading \d+\.\d of 17\.\d MB, \d+ s left", shown[-1]), shown
 
 
 def test_a_slow_start(server: JobServer, tmp_path: Path) -> None:
