@@ -36,7 +36,7 @@ recipe:
 	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
 
 # --- work on it ----------------------------------------------------------------------------------------------------
-.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker
+.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
 	@$(WITH_ENGINE) $(BIN)/pytest $(ARGS)
@@ -64,6 +64,8 @@ bench: install-dev ## Time what must be quick (docs/performance.md)
 	@$(BIN)/python -m benchmarks
 bench-worker: install-dev ## Time what the worker runtime adds to RunPod's bare SDK
 	@PYTHONPATH=tests/support $(BIN)/python -m benchmarks.worker
+bench-fetch: install-dev ## Time how the weights come, beside snapshot_download; ARGS="5 --folder /dev/shm"
+	@$(BIN)/python -m benchmarks.fetch $(ARGS)
 
 # --- what they need ------------------------------------------------------------------------------------------------
 .PHONY: venv install-demo install-dev engine down upgrade clean
