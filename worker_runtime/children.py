@@ -6,6 +6,11 @@ time limit (seen with runpod 1.12.0, 2026-11-23). So every process forked from t
 killed when the worker dies. The main thread only, because the kernel's signal comes when the *thread* that forked ends
 (prctl(2), PR_SET_PDEATHSIG). Programs started with `subprocess` are no such forks; those that `command` runs
 end with their process group.
+
+And no fork keeps another thread waiting. `subprocess` learns by the end of a pipe that its program has begun; a fork in
+that moment, by another thread, keeps the pipe open for as long as the forked process lives, and `subprocess` waits for
+ever: so a lazy start hung in the SDK's call of nvidia-smi while the main thread forked the SDK's ping (Python 3.11.7,
+seen 2026-11-25). So forks and the starts of programs take turns.
 """
 
 from __future__ import annotations
@@ -14,8 +19,10 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
+from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -51,6 +58,20 @@ def die_with_worker() -> None:
     multiprocessing.set_start_method("fork", force=True)
     tie = _Tie()
     os.register_at_fork(before=tie.before, after_in_child=tie.in_child)
+    _take_turns()
+
+
+def _take_turns() -> None:
+    """Let no fork happen while another thread starts a program. There is no public place for that in `subprocess`."""
+    turn = threading.RLock()  # the same thread may do both: `preexec_fn`
+    start: Any = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+
+    def start_in_turn(*arguments: Any, **more: Any) -> None:
+        with turn:
+            start(*arguments, **more)
+
+    subprocess.Popen._execute_child = start_in_turn  # type: ignore[attr-defined]
+    os.register_at_fork(before=turn.acquire, after_in_parent=turn.release, after_in_child=turn.release)
 
 
 def end_at_once(code: int) -> None:
