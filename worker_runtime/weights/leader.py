@@ -201,6 +201,7 @@ class Leader:
 
     def _place(self, coming: _Coming) -> None:
         """Rename all files into the model's folder, once all are right; link the twins of equal content."""
+        self._lease.confirm()
         listed = self._store.ready(directory(coming.model)).values()
         here = {file.digest: coming.folder / file.path for file in listed}
         here |= {file.digest: coming.folder / file.path for file in coming.missing if file.path in coming.is_placed}
