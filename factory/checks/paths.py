@@ -47,21 +47,8 @@ def cache_path(file: RecipeFile) -> Iterator[Found]:
         if name in _CACHES and not (value + "/").startswith(VOLUME + "/"):
             yield Found(
                 key,
-                f"{name} is not on the volume, so each new worker downloads the weights again",
+                f"{name} is not on the volume, so what libraries keep there is lost with each worker",
                 f"remove it (factory sets HF_HOME to {VOLUME}/huggingface), or put it below {VOLUME}",
-            )
-
-
-def hub_offline(file: RecipeFile) -> Iterator[Found]:
-    """Find an offline switch that keeps the worker from its first download."""
-    if not any(model.placement in ("volume", "disk", "auto") for model in file.recipe.models):
-        return
-    for key, name, value in environment(file):
-        if name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") and value.lower() in ("1", "true", "yes", "on"):
-            yield Found(
-                key,
-                f"{name} keeps a new worker from downloading its weights",
-                "remove it, or place the models in the image",
             )
 
 

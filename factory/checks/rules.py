@@ -26,7 +26,6 @@ RULES: tuple[Rule, ...] = (
     Rule("apt-upgrade", "warning", steps.apt_upgrade),
     Rule("weights-path", "error", paths.weights_path),
     Rule("cache-path", "warning", paths.cache_path),
-    Rule("hub-offline", "warning", paths.hub_offline),
     Rule("hf-transfer", "note", paths.hf_transfer),
     Rule("gpu-pool", "error", endpoint.gpu_pool),
     Rule("gpu-twice", "warning", endpoint.gpu_twice),

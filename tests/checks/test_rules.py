@@ -225,7 +225,6 @@ FOUND = [
     ),
     ("cache-path", "warning", "env: {HF_HOME: /tmp/hf}", "env.HF_HOME", "HF_HOME is not on the volume"),
     ("cache-path", "warning", "env: {HF_HUB_CACHE: /runpod-volumes/x}", "env.HF_HUB_CACHE", "is not on the volume"),
-    ("hub-offline", "warning", "env: {HF_HUB_OFFLINE: '1'}", "env.HF_HUB_OFFLINE", "keeps a new worker"),
     ("hf-transfer", "note", "env: {HF_HUB_ENABLE_HF_TRANSFER: '1'}", "env.HF_HUB_ENABLE_HF_TRANSFER", "ignores"),
     ("gpu-pool", "error", "gpu: NVIDIA A100 80GB PCIe", "gpu", "is a GPU's name"),
     ("gpu-pool", "error", "gpu: [ADA_24, 'NVIDIA GeForce RTX 4090']", "gpu.1", "is a GPU's name"),
