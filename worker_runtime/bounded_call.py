@@ -14,6 +14,7 @@ from worker_runtime.handler_thread import HandlerThread, Interrupted
 from worker_runtime.limits import JobLimit
 
 END_S = 2.0  # what was interrupted has so long to end; then its thread is given up
+HURRY_S = 0.5  # the same when the worker is stopped: Docker kills it 2 s after its default grace
 _END = object()
 
 
@@ -114,7 +115,7 @@ class BoundedCall:
     ) -> Outcome | None:
         """End a call; return how it ended, None when it does not."""
         interrupt()
-        await asyncio.wait({work}, timeout=END_S)
+        await asyncio.wait({work}, timeout=HURRY_S if self._stopping.is_set() else END_S)
         if work.done():
             return work.result()
         self._give_up(

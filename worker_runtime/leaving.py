@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -73,7 +74,8 @@ class Leaving:
         self.stopping.set()
         await self._wait_for_jobs(POST_S)
         self._log.tell("left", reason=self._reason, jobs=self._jobs_in_progress())
-        raise SystemExit(0)  # ends the loop, and with it the open polls
+        assert self._loop is not None
+        self._loop.call_soon(sys.exit, 0)  # ends the loop, and with it the open polls
 
     async def _wait_for_jobs(self, most_s: float) -> None:
         assert self._loop is not None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-MARGIN_S = 1.0  # to say so before RunPod's own time-out, which says nothing
+MARGIN_S = 3.0  # to end the call and to say so before RunPod's own time-out, which says nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,12 @@ class Sdk:
         """Its version."""
         return str(self._module.__version__)
 
-    def serve(self, config: dict[str, Any], arguments: Sequence[str], log_level: str) -> None:
+    def set_log_level(self, level: str) -> None:
+        """Set how much it tells."""
+        self._module.serverless.log.set_level(level)
+
+    def serve(self, config: dict[str, Any], arguments: Sequence[str]) -> None:
         """Serve jobs until the worker is stopped. It reads `config` anew for each job, so that may be changed."""
-        self._module.serverless.log.set_level(log_level)
         sys.argv = [sys.argv[0], *arguments]  # it reads its own arguments there
         self._module.serverless.start(config)
 

@@ -62,6 +62,7 @@ class _Worker:
         # What the SDK takes for local: it reads the same variable, and its own arguments.
         self._is_queue = settings.has_queue() and not any(word.startswith(LOCAL_FLAGS) for word in rest)
         self._thread = HandlerThread()
+        loaded.set_log_level(environment.sdk_log_level)
         self._leaving = Leaving(log, loaded.jobs_in_progress, environment.stop_s)
         self._progress = Progress(log, loaded.post_progress if self._is_queue else None)
         self._failed = FailedStart(log, max_jobs=environment.failed_jobs, max_s=environment.failed_s)
@@ -72,7 +73,7 @@ class _Worker:
         code = 0
         try:
             self._begin(failure)
-            self._sdk.serve(self._leaving.config, self._rest, self._settings.sdk_log_level)
+            self._sdk.serve(self._leaving.config, self._rest)
         except SystemExit as stopped:
             code = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
             self._log.tell("stopped", code=code)

@@ -130,8 +130,8 @@ class StartUp:
                 fitness.check_system(settings.fitness, settings.queue_url)
             found = recipe.load(settings.recipe)
             self.handler_class = contract.find(found.handler, settings.recipe.parent)
-            self.imported.set()
             self._check_gpu()
+            self.imported.set()
         self._phase = "weights"
         with log.phase("weights"):
             folders = bootstrap.prepare(found.models, settings, log, recipe=found.name, on_progress=self.on_progress)

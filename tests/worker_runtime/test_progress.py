@@ -57,7 +57,7 @@ def test_close_waits_for_a_post_and_drops_the_rest(log: SeenLog) -> None:
     posts = Posts(seconds=0.05)
 
     async def job() -> list[Any]:
-        progress = Progress(log, posts.post, pause_s=0)
+        progress = Progress(log, posts.post, pause_s=10)
         channel = progress.channel(JOB)
         with progress.within(channel):
             progress("first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import time
@@ -173,7 +174,7 @@ def test_progress_is_ordered_and_never_late(shared: tuple[JobServer, QueueWorker
     *values, result = server.of("steps")
     steps = [value["step"] for value in values]
     assert result == ("result", {"output": "done"})
-    assert 2 <= len(steps) <= 4
+    assert 2 <= len(steps) <= worker.wait_for("job", id="steps")["seconds"] + 1
     assert steps == sorted(set(steps))
     assert [row["value"]["step"] for row in worker.events("progress") if row["id"] == "steps"] == steps
 
@@ -194,7 +195,7 @@ def test_a_sync_handler_that_overruns_is_ended(shared: tuple[JobServer, QueueWor
     server, _ = shared
     body = server.run("long", {"do": "loop", "seconds": 60}, policy={"executionTimeout": 2500})
     assert body == {
-        "error": "job_timeout: the job ran for 1.5 s and was stopped (policy.executionTimeout 2.5 s); ask for less, "
+        "error": "job_timeout: the job ran for 1.2 s and was stopped (policy.executionTimeout 2.5 s); ask for less, "
         "or send a longer policy.executionTimeout"
     }
     assert server.run("next", {"do": "return", "value": 1}) == {"output": 1}
@@ -293,6 +294,43 @@ def test_a_machine_that_is_not_fit(server: JobServer, tmp_path: Path) -> None:
     assert " memory are available, and RunPod's SDK wants 900000; choose " in error
 
 
+NVIDIA_SMI = """#!/bin/sh
+[ "$1" = --list-gpus ] && exec echo 'GPU 0: Old GPU'
+echo '| NVIDIA-SMI 450.80   Driver Version: 450.80   CUDA Version: 11.2 |'
+"""
+CHECKED = """
+import runpod
+@runpod.serverless.register_fitness_check
+def tokenizer_is_here():
+    raise RuntimeError("no tokenizer in /opt")
+class Handler:
+    def __call__(self, inputs):
+        return inputs
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "says"),
+    [
+        (NVIDIA_SMI, GENERATOR, "'CUDA version' failed: CUDA version too old: 11.2 found, 11.8 required"),
+        (None, CHECKED, "'tokenizer_is_here' failed: no tokenizer in /opt"),
+    ],
+    ids=["gpu", "own"],
+)
+def test_checks_that_the_sdk_would_make(
+    program: str | None, code: str, says: str, server: JobServer, tmp_path: Path
+) -> None:
+    """The SDK's checks of a GPU, and those that a handler's file registers with it, kill no worker in silence."""
+    if program is not None:
+        for name, text in (("nvidia-smi", program), ("nvcc", "#!/bin/sh\nexit 1\n")):
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(0o755)
+    changes = {"FACTORY_FAILED_JOBS": "1", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with QueueWorker(server, write_app(tmp_path / "app", code=code), tmp_path / "log", **changes) as worker:
+        assert server.run("j1", {"x": 1})["error"].startswith(f"unfit: the check {says}; let the worker be replaced")
+        assert worker.wait(15) == 1
+
+
 def test_a_lazy_start(server: JobServer, tmp_path: Path) -> None:
     """A lazy worker takes its first job at once, tells it what it waits for, and then answers it."""
     recipe = write_app(tmp_path / "app", code=SLOW.replace("{seconds}", "4"))
@@ -350,7 +388,7 @@ def test_sigterm_finishes_the_running_job(server: JobServer, tmp_path: Path) -> 
         time.sleep(0.5)  # the SDK has the answer, and begins the job within its 0.1 s turn
         worker.process.send_signal(signal.SIGTERM)
         assert server.answer() == ("long", {"output": "looped"})
-        assert worker.wait(5) == 0
+        assert worker.wait(12) == 0
 
 
 def test_sigterm_does_not_wait_for_ever(server: JobServer, tmp_path: Path) -> None:
@@ -366,7 +404,7 @@ def test_sigterm_does_not_wait_for_ever(server: JobServer, tmp_path: Path) -> No
             "long",
             "worker_stopped: the worker was told to stop before the job was done",
         )
-        assert worker.wait(5) == 0
+        assert worker.wait(12) == 0
 
 
 @pytest.mark.parametrize("when", ["idle", "loading"])
@@ -378,7 +416,7 @@ def test_sigterm_without_a_job(when: str, server: JobServer, tmp_path: Path) -> 
         if when == "idle":
             server.run("j1", {"x": 1})
         worker.process.send_signal(signal.SIGTERM)
-        assert worker.wait(6) == (0 if when == "idle" else 143)
+        assert worker.wait(12) == (0 if when == "idle" else 143)
 
 
 @pytest.mark.parametrize("death", ["SIGKILL", "os._exit"])
