@@ -95,7 +95,7 @@ def handler(program: str, log: SeenLog, *arguments: Any, do: str = "{do}", **opt
         },
         models={"wan": Path("/w"), "extra": Path("/x")},
         media=Media(),  # type: ignore[arg-type]
-        tell=log.tell,
+        progress=lambda text: log.tell("progress", text=text),
     )
     made.load(Path("/w"))
     return made
@@ -266,7 +266,7 @@ def test_options_that_cannot_work(options: dict[str, Any], says: str, log: SeenL
 
     with pytest.raises(OptionsInvalid) as caught:
         contract.load(
-            contract.make(Handler, options=options, models={"wan": Path("/w")}, media=Media(), tell=log.tell),
+            contract.make(Handler, options=options, models={"wan": Path("/w")}, media=Media(), progress=print),
             Path("/w"),
         )
     assert says in str(caught.value)
@@ -303,6 +303,6 @@ def test_the_program_does_not_get_the_queue_key(
     """The key to RunPod's queue stays in the worker."""
     monkeypatch.setitem(os.environ, "RUNPOD_AI_API_KEY", "secret")
     made = Handler(
-        options={"argv": ["sh", "-c", "env > $0", "{out_dir}/env.txt"]}, models={}, media=Media(), tell=log.tell  # type: ignore[arg-type]
+        options={"argv": ["sh", "-c", "env > $0", "{out_dir}/env.txt"]}, models={}, media=Media(), progress=print  # type: ignore[arg-type]
     )  # fmt: skip
     assert b"secret" not in base64.b64decode(run(made)["files"][0]["base64"])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import CancelledError
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from worker_runtime.handler_thread import HandlerThread, Interrupted
+from worker_runtime.handlers.command_process import Process
 
 word: ContextVar[str] = ContextVar("word", default="")
 
@@ -83,3 +86,21 @@ def test_an_interruption_hits_its_own_call_only(thread: HandlerThread) -> None:
         thread.interrupt(first)
         assert second.result(10) == 19900
         assert first.cancelled() or isinstance(first.exception(10), Interrupted | None)
+
+
+def test_a_program_of_an_interrupted_call_ends(thread: HandlerThread, tmp_path: Path) -> None:
+    """What a `command` job runs is ended with it, in the time that the runtime gives an interrupted handler."""
+    told = threading.Event()
+    process = Process(
+        ["sh", "-c", "trap '' TERM; echo $$ > pid; echo 1%; while :; do sleep 0.1; done"],
+        cwd=tmp_path,
+        environment=dict(os.environ),
+        progress=r"(\d+)%",
+        on_progress=lambda _: told.set(),
+    )
+    future = thread.submit(lambda: process.run(600))
+    assert told.wait(10)
+    thread.interrupt(future)
+    assert isinstance(future.exception(10), Interrupted)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

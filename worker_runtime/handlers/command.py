@@ -26,12 +26,16 @@ class Handler:
     """Each job gets a new folder, which is always removed."""
 
     def __init__(
-        self, options: Mapping[str, Any], models: Mapping[str, Path], media: MediaReader, tell: Callable[..., None]
+        self,
+        options: Mapping[str, Any],
+        models: Mapping[str, Path],
+        media: MediaReader,
+        progress: Callable[[str], None],
     ) -> None:
         self._options = Options.model_validate(options)
         self.Input = input_model(self._options.inputs)
         self._media = media
-        self._tell = tell
+        self._progress = progress
         self._folders: dict[str, Value] = {f"models.{key}": str(folder) for key, folder in models.items()}
         if models:
             self._folders["model_dir"] = str(next(iter(models.values())))
@@ -76,7 +80,7 @@ class Handler:
                 cwd=Path(fill(self._options.cwd, values)),
                 environment=inherited_environment({k: fill(v, values) for k, v in self._options.env.items()}),
                 progress=self._options.progress,
-                on_progress=lambda text: self._tell("progress", text=text),
+                on_progress=self._progress,
             )
             process.run(self._options.timeout_s)
             files = self._collect(out_dir)

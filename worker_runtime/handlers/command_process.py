@@ -18,7 +18,7 @@ from worker_runtime.errors import CommandFailed, CommandTimeout
 
 LAST_LINES = 15
 MAX_LINE_CHARS = 500
-GRACE_S = 5.0
+GRACE_S = 1.0  # less than what the runtime gives an interrupted handler (bounded_call.END_S)
 
 
 class Process:
