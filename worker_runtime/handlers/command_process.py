@@ -54,13 +54,12 @@ class Process:
         except OSError as error:
             fix = "check handler.options.argv and cwd"
             raise CommandFailed(f"{self._argv[0]} can't be started ({error.strerror})", fix=fix) from error
-        readers = [
-            threading.Thread(target=self._read, args=(stream, name), daemon=True)
-            for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr"))
-        ]
-        for reader in readers:
-            reader.start()
+        readers: list[threading.Thread] = []
         try:
+            for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
+                reader = threading.Thread(target=self._read, args=(stream, name), daemon=True)
+                reader.start()
+                readers.append(reader)
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
             what = f"{self._argv[0]} ran longer than {timeout_s:g} s and was stopped{self._tail()}"
