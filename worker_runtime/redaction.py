@@ -17,8 +17,9 @@ _TOKEN = re.compile(
 )
 _SCHEME = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 # NAME=value, name: value, "name": "value" (also cut off, or as JSON in JSON), where the name says that it is secret.
+# `max_new_tokens: 51` and `tokenizer: …` are of another kind.
 _NAMED = re.compile(
-    r"""(?P<name>[\w-]*(?:secret|token|password|passwd|api_?key|signature|credential|access_?id|access_?key_?id)[\w-]*
+    r"""(?P<name>[\w-]*(?:secret|token(?![a-z])|password|passwd|api_?key|signature|credential|access_?id|access_?key_?id)[\w-]*
         \\*["']?\s*[=:]\s*)
         (?P<quote>\\*["'])?
         (?(quote)(?:(?!(?P=quote)).)*(?P=quote)?|[^\s,;&"'}\])]+)""",

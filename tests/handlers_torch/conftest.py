@@ -163,6 +163,7 @@ def make(name: str, folder: Path, *, load_dtype: str | None = None, **options: A
 
     from worker_runtime import contract, start
     from worker_runtime.events import EventLog
+    from worker_runtime.progress import Progress
     from worker_runtime.recipe import HandlerBlock, Model, WeightFile, WorkerRecipe
     from worker_runtime.settings import Settings
 
@@ -176,7 +177,8 @@ def make(name: str, folder: Path, *, load_dtype: str | None = None, **options: A
         ),
     )
     handler_class = contract.find(recipe.handler, folder)
-    handler = start.construct(handler_class, recipe, Settings(), {"m": folder}, EventLog(io.StringIO()))
+    log = EventLog(io.StringIO())
+    handler = start.construct(handler_class, recipe, Settings(), {"m": folder}, log, Progress(log))
     contract.load(handler, folder)
     return handler
 

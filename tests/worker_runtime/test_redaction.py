@@ -51,6 +51,7 @@ def test_strikes_out(text: str, struck: str) -> None:
         "job 7f2a-u1 done in 1.5 s; output_too_large: the output is 12000000 bytes",
         "https://host/path#part is no secret, is it?",
         "64 tokens made, top_p: 0.9",
+        "input_invalid: max_new_tokens: at most 50 (found 51); tokenizer: missing",
         "mail a@b.c",
         "",
     ],
