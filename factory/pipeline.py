@@ -103,7 +103,7 @@ class Line:
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What check found, with the model's files in hand; raises CheckError at the first `error`."""
+        """What check found, with the model's files in hand; raises CheckError with every `error` of them."""
         models = self.models
         with self._stage("check") as stage:
             found = check(self.file, models)

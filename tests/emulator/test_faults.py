@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from starlette.applications import Starlette
 
 from factory.emulator.faults import FOREVER, Call, Fault
 from factory.emulator.hub import create_hub
-from factory.emulator.serve import running, serve
+from factory.emulator.serve import serve
 
 CONTENT = b"0123456789" * 10
 FILE = "/org/name/resolve/main/config.json"
@@ -25,13 +24,6 @@ def app(tmp_path: Path) -> Starlette:
     (tmp_path / "org/name").mkdir(parents=True)
     (tmp_path / "org/name/config.json").write_bytes(CONTENT)
     return create_hub(tmp_path)
-
-
-@pytest.fixture
-def url(app: Starlette) -> Iterator[str]:
-    """Its address."""
-    with running(app) as address:
-        yield address
 
 
 def calls(app: Starlette) -> list[Call]:

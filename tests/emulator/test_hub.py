@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +51,6 @@ def folder(tmp_path: Path) -> Path:
 def app(folder: Path) -> Starlette:
     """The hub over that folder."""
     return create_hub(folder)
-
-
-@pytest.fixture
-def url(app: Starlette) -> Iterator[str]:
-    """Its address."""
-    with running(app) as address:
-        yield address
 
 
 def calls(app: Starlette) -> list[Call]:
