@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -142,13 +142,15 @@ class Line:
 
     @cached_property
     def neighbours(self) -> tuple[tuple[str, tuple[ModelFiles, ...]], ...]:
-        """The recipes beside this one that name the same volume, with their models' files."""
+        """The recipes beside this one that share its volume, with their models' files.
+
+        A volume that a recipe doesn't name has the recipe's own name, and another recipe may name that one.
+        """
         own = self.file.recipe
-        if own.volume is None:
-            return ()
         found = []
         for path in sorted(self.file.path.resolve().parent.glob("*.yaml")):
-            other = _load_neighbour(path)
+            seen = path.stat()
+            other = _load_neighbour(path, seen.st_mtime_ns, seen.st_size)
             if other and other.name != own.name and other.volume_name == own.volume_name:
                 found.append((other.name, resolve(other, self.doors.hub)))
         return tuple(found)
@@ -265,8 +267,12 @@ class Line:
         walk.tell(Progress("stage", name, walk.summary, "cached" if walk.is_cached else "done"))
 
 
-def _load_neighbour(path: Path) -> recipes.Recipe | None:
-    """Load a recipe that only matters when it shares the volume; one that can't be read shares nothing."""
+@lru_cache(maxsize=1024)
+def _load_neighbour(path: Path, _mtime_ns: int, _size_bytes: int) -> recipes.Recipe | None:
+    """Load a recipe that only matters when it shares the volume; one that can't be read shares nothing.
+
+    Kept while the file stays as it is: fifty recipes in one folder are fifty loads, not 2,500.
+    """
     try:
         return recipes.load(path).recipe
     except FactoryError:

@@ -144,6 +144,15 @@ def test_recipes_on_one_volume_are_counted_together(road: Road) -> None:
     assert alone.size_gb < 60 < together.size_gb < 120
 
 
+def test_a_volume_is_shared_also_with_who_never_named_it(road: Road) -> None:
+    """A recipe without `volume` has one of its own name, and counts the recipe that names that one."""
+    alone = road.line().plan.volume
+    road.line("volume: demo\n", name="other", repo="org/large")
+    together = road.line().plan.volume
+    assert alone and together
+    assert alone.size_gb < 60 < together.size_gb < 120
+
+
 def test_weights_of_the_image_are_brought_before_the_context_is_made(road: Road) -> None:
     """Placement `image` downloads on this machine, and the context carries the files."""
     line = road.line()
