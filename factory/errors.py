@@ -17,10 +17,18 @@
     │   ├── StepFailed 55 · WrongPlatform 56
     ├── PushError 60
     │   ├── PushDenied 61 · RegistryUnreachable 62 · RegistryFull 63 · RegistryFailed 64
-    └── VerifyError 70
-        ├── ImageNotInRegistry 71 · BlobMissing 72 · PlatformMismatch 73 · WorkerExited 74
-        ├── TestJobFailed 75 · DockerHubFailed 76 · RegistryDenied 77
-    Settings 3 · Interrupted 130 (Ctrl-C) · anything else 1, a bug of ours
+    ├── VerifyError 70
+    │   ├── ImageNotInRegistry 71 · BlobMissing 72 · PlatformMismatch 73 · WorkerExited 74
+    │   ├── TestJobFailed 75 · DockerHubFailed 76 · RegistryDenied 77
+    ├── ProvisionError 80         RunPod's management; every answer of its APIs that is no success
+    │   ├── CloudDenied 81 · CloudUnreachable 82 · CloudFailed 83 · CloudGone 84 · CloudRefused 85
+    │   ├── PreflightFailed 86    found before anything was made
+    │   ├── CannotChange 87       what is there can't become what the recipe says
+    │   └── RolloutTimedOut 88 · AmbiguousName 89
+    └── RunError 90               a job
+        ├── JobFailed 91 · JobTimedOut 92 · JobCancelled 93 (or expired) · JobRefused 94
+        └── EndpointNotFound 95 · ReleaseRolledBack 96 · ReleaseStopped 97
+    Settings 3 · Changes 4 (`factory plan` found some; no error) · Interrupted 130 (Ctrl-C) · else 1, a bug of ours
 
 A message is one sentence: where, what is wrong, what was found. `fix` is one thing to do. Neither ever holds a secret.
 """
@@ -316,3 +324,111 @@ class RegistryDenied(VerifyError):
     """The registry answered 401 or 403: no credentials, wrong ones, or ones that may not read this repository."""
 
     exit_code, code = 77, "registry_denied"
+
+
+class ProvisionError(FactoryError):
+    """RunPod's account could not be read or changed. `details` has status, code, request_id and hint where known."""
+
+    exit_code, code = 80, "provision"
+
+
+class CloudDenied(ProvisionError):
+    """RunPod answered 401 or 403, or there is no key."""
+
+    exit_code, code = 81, "cloud_denied"
+
+
+class CloudUnreachable(ProvisionError):
+    """No connection to RunPod, or silence, after the retries."""
+
+    exit_code, code = 82, "cloud_unreachable"
+
+
+class CloudFailed(ProvisionError):
+    """RunPod still answers 429 or 5xx after the retries, or something that isn't its API."""
+
+    exit_code, code = 83, "cloud_failed"
+
+
+class CloudGone(ProvisionError):
+    """RunPod answered 410: this API has been retired."""
+
+    exit_code, code = 84, "cloud_gone"
+
+
+class CloudRefused(ProvisionError):
+    """RunPod refused a request (quota, balance, a name that is taken, a field); the hint says what to do."""
+
+    exit_code, code = 85, "cloud_refused"
+
+
+class PreflightFailed(ProvisionError):
+    """What the plan needs isn't there (pool, stock, balance, quota, secret, image); nothing was made."""
+
+    exit_code, code = 86, "preflight"
+
+
+class CannotChange(ProvisionError):
+    """A volume, template or endpoint that exists can't become what the recipe says."""
+
+    exit_code, code = 87, "cannot_change"
+
+
+class RolloutTimedOut(ProvisionError):
+    """Workers of the old configuration are still there after the time allowed."""
+
+    exit_code, code = 88, "rollout_timed_out"
+
+
+class AmbiguousName(ProvisionError):
+    """Two resources have the name that factory looks for."""
+
+    exit_code, code = 89, "ambiguous_name"
+
+
+class RunError(FactoryError):
+    """A job could not be submitted or followed."""
+
+    exit_code, code = 90, "run"
+
+
+class JobFailed(RunError):
+    """The job ended as FAILED; `details` has its error."""
+
+    exit_code, code = 91, "job_failed"
+
+
+class JobTimedOut(RunError):
+    """The job ended as TIMED_OUT, or did not end within the time allowed."""
+
+    exit_code, code = 92, "job_timed_out"
+
+
+class JobCancelled(RunError):
+    """The job was cancelled or purged, or RunPod no longer knows it."""
+
+    exit_code, code = 93, "job_cancelled"
+
+
+class JobRefused(RunError):
+    """The job can't be submitted: an empty input, a payload over RunPod's limit, or RunPod said no."""
+
+    exit_code, code = 94, "job_refused"
+
+
+class EndpointNotFound(RunError):
+    """There is no such endpoint."""
+
+    exit_code, code = 95, "endpoint_not_found"
+
+
+class ReleaseRolledBack(RunError):
+    """The test jobs failed on the new release, and the previous one has been put back."""
+
+    exit_code, code = 96, "release_rolled_back"
+
+
+class ReleaseStopped(RunError):
+    """The test jobs failed on a first release: there was nothing to go back to, so its workers are stopped."""
+
+    exit_code, code = 97, "release_stopped"

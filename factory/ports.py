@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from factory.account import (
+    Balance,
+    CloudWorker,
+    DataCenter,
+    Endpoint,
+    EndpointSpec,
+    GpuOffer,
+    Health,
+    JobRequest,
+    JobResult,
+    Login,
+    LogLine,
+    Release,
+    Rollout,
+    Template,
+    TemplateSpec,
+    Volume,
+)
 from factory.records import (
     BuildOptions,
     Context,
@@ -151,4 +169,149 @@ class ImageDirectory(Protocol):
 
     def tag(self, repository: str, tag: str) -> HubTag:
         """Return what Docker Hub says of a tag."""
+        ...
+
+
+class Cloud(Protocol):
+    """RunPod's management, over REST v2 or GraphQL alike. Every method raises the tree below `ProvisionError`.
+
+    A list is fetched anew at each call, whole. A create is never repeated blindly: after a time-out it is looked for
+    by name, and made again only when it isn't there.
+    """
+
+    @property
+    def name(self) -> str:
+        """`rest` or `graphql`."""
+        ...
+
+    def balance(self) -> Balance:
+        """Return money, spend and worker quota (GraphQL in both cases: REST v2 has no route for it)."""
+        ...
+
+    def gpus(self) -> tuple[GpuOffer, ...]:
+        """Return the GPU types with serverless price and stock per data centre."""
+        ...
+
+    def data_centers(self) -> tuple[DataCenter, ...]:
+        """Return the data centres."""
+        ...
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the names of the account's secrets."""
+        ...
+
+    def volumes(self) -> tuple[Volume, ...]:
+        """Return the network volumes."""
+        ...
+
+    def create_volume(self, name: str, data_center: str, size_gb: int) -> Volume:
+        """Make a network volume."""
+        ...
+
+    def grow_volume(self, volume: Volume, size_gb: int) -> Volume:
+        """Make a volume larger."""
+        ...
+
+    def logins(self) -> tuple[Login, ...]:
+        """Return the registry logins."""
+        ...
+
+    def create_login(self, name: str, username: str, password: str) -> Login:
+        """Store a registry login."""
+        ...
+
+    def delete_login(self, login: Login) -> None:
+        """Remove a registry login."""
+        ...
+
+    def templates(self) -> tuple[Template, ...]:
+        """Return the account's own templates."""
+        ...
+
+    def create_template(self, spec: TemplateSpec) -> Template:
+        """Make a serverless template."""
+        ...
+
+    def update_template(self, template: Template, spec: TemplateSpec) -> Template:
+        """Give a template another content; no endpoint changes by it."""
+        ...
+
+    def delete_template(self, template: Template) -> None:
+        """Remove a template that no endpoint uses."""
+        ...
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the serverless endpoints."""
+        ...
+
+    def create_endpoint(self, spec: EndpointSpec, template: Template) -> Endpoint:
+        """Make a queue endpoint from a template that says the same of image, disk, env and login as `spec`."""
+        ...
+
+    def update_endpoint(self, endpoint: Endpoint, spec: EndpointSpec, template: Template) -> Endpoint:
+        """Give an endpoint another configuration; what `endpoint.extra` holds stays."""
+        ...
+
+    def delete_endpoint(self, endpoint: Endpoint) -> None:
+        """Remove an endpoint; its queued jobs are cancelled."""
+        ...
+
+    def workers(self, endpoint_id: str) -> tuple[CloudWorker, ...]:
+        """Return an endpoint's workers."""
+        ...
+
+    def rollout(self, endpoint_id: str) -> Rollout:
+        """Return how many workers run the current configuration."""
+        ...
+
+    def releases(self, endpoint_id: str) -> tuple[Release, ...]:
+        """Return an endpoint's releases, newest first; empty over GraphQL, which has none."""
+        ...
+
+    def logs(self, endpoint_id: str, worker_id: str, *, tail: int = 100, follow: bool = False) -> Iterator[LogLine]:
+        """Yield a worker's log lines; without `follow` those that are there. REST v2 in both cases."""
+        ...
+
+
+class Jobs(Protocol):
+    """RunPod's job API of one account. Every method raises the tree below `RunError`."""
+
+    def submit(self, endpoint_id: str, job: JobRequest) -> JobResult:
+        """Queue a job; never sent twice unless RunPod certainly did not get it."""
+        ...
+
+    def run_sync(self, endpoint_id: str, job: JobRequest, wait_s: float) -> JobResult:
+        """Queue a job and wait for its end in the same call, at most `wait_s` (RunPod: 1 to 300 s)."""
+        ...
+
+    def status(self, endpoint_id: str, job_id: str) -> JobResult:
+        """Return a job as it is; EXPIRED when RunPod no longer knows it. Raises EndpointNotFound."""
+        ...
+
+    def wait(self, endpoint_id: str, job_id: str, timeout_s: float, watch: Callable[[JobResult], None]) -> JobResult:
+        """Ask with back-off until the job has ended; `watch` gets every answer. Raises JobTimedOut."""
+        ...
+
+    def stream(self, endpoint_id: str, job_id: str, timeout_s: float) -> Iterator[object]:
+        """Yield a job's chunks as they come; ends when the job does."""
+        ...
+
+    def cancel(self, endpoint_id: str, job_id: str) -> JobResult:
+        """Cancel a job."""
+        ...
+
+    def retry(self, endpoint_id: str, job_id: str) -> JobResult:
+        """Queue a failed job again."""
+        ...
+
+    def purge(self, endpoint_id: str) -> int:
+        """Drop every job that waits; returns how many."""
+        ...
+
+    def health(self, endpoint_id: str) -> Health:
+        """Return the endpoint's counts."""
+        ...
+
+    def requests(self, endpoint_id: str) -> tuple[JobResult, ...]:
+        """Return the jobs that RunPod remembers."""
         ...

@@ -1,0 +1,1 @@
+"""RunPod in a box: one account, several faces, real workers."""
