@@ -1,0 +1,166 @@
+"""run: submit a job to an endpoint, wait for its end, and say meanwhile why it waits."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from factory.account import Health, JobRequest, JobResult
+from factory.errors import FactoryError, JobCancelled, JobFailed, JobTimedOut
+from factory.ports import Jobs
+from factory.records import Progress, Tell, tell_nobody
+from factory.wording import count_text, seconds_text
+
+SYNC_WAIT_S = 90.0  # Cloudflare cuts an idle connection at about 100 s (docs.runpod.io, read 2026-11-23)
+LOOK_EVERY_S = 2.0
+PATIENCE_S = 3.0  # a warm worker takes a job within 0.2 s: after this the wait has a reason worth asking for
+
+
+def run(
+    jobs: Jobs,
+    endpoint_id: str,
+    request: JobRequest,
+    *,
+    timeout_s: float,
+    is_sync: bool = False,
+    tell: Tell = tell_nobody,
+    on_submitted: Callable[[JobResult], None] = lambda _job: None,
+) -> JobResult:
+    """Run one job to its end and return it COMPLETED.
+
+    On Ctrl-C the job is cancelled, so that nothing runs on unseen. Raises JobFailed, JobTimedOut, JobCancelled, and
+    what the port raises.
+    """
+    watch = _Watch(jobs, endpoint_id, tell)
+    started = time.monotonic()
+    job = jobs.run_sync(endpoint_id, request, min(SYNC_WAIT_S, timeout_s)) if is_sync else None
+    if job is None:
+        job = jobs.submit(endpoint_id, request)
+    on_submitted(job)
+    tell(Progress("step", "job", f"job {job.id}", "started"))
+    if not job.is_final:
+        left_s = max(0.0, timeout_s - (time.monotonic() - started))
+        job = _wait(jobs, endpoint_id, job, left_s, watch)
+    return finished(job, endpoint_id)
+
+
+def finished(job: JobResult, endpoint_id: str) -> JobResult:
+    """Return a job that COMPLETED; raise what its end means otherwise."""
+    if job.state == "COMPLETED":
+        return job
+    where = f"job {job.id} at endpoint {endpoint_id}"
+    details: dict[str, object] = {"job_id": job.id, "state": job.state, "worker_id": job.worker_id}
+    details |= {"error": job.error, "output": job.output}
+    took = f" after {seconds_text(job.execution_ms / 1000)}" if job.execution_ms else ""
+    if job.state == "FAILED":
+        raise JobFailed(f"the job failed{took}: {_reason(job)}", where=where, fix=_fix(job), details=details)
+    if job.state == "TIMED_OUT":
+        raise JobTimedOut(
+            f"RunPod ended the job{took}: its execution or its life took too long",
+            where=where,
+            fix="raise endpoint.execution_timeout_s in the recipe, or ask for less in one job",
+            details=details,
+        )
+    what = "was cancelled" if job.state == "CANCELLED" else "is no longer known to RunPod: it expired or was purged"
+    raise JobCancelled(f"the job {what}", where=where, fix="submit it again", details=details)
+
+
+def _wait(jobs: Jobs, endpoint_id: str, job: JobResult, timeout_s: float, watch: _Watch) -> JobResult:
+    try:
+        return jobs.wait(endpoint_id, job.id, timeout_s, watch)
+    except JobTimedOut as error:
+        error.what = f"{error.what}; last seen {watch.last or 'nothing'}"
+        raise
+    except KeyboardInterrupt:
+        watch.tell(Progress("note", "job", _cancelled(jobs, endpoint_id, job.id)))
+        raise
+
+
+def _cancelled(jobs: Jobs, endpoint_id: str, job_id: str) -> str:
+    try:
+        jobs.cancel(endpoint_id, job_id)
+    except FactoryError as error:
+        return f"job {job_id} could not be cancelled and may run on ({error.what})"
+    return f"job {job_id} cancelled"
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Turns what is seen of a job into the one line that the display shows."""
+
+    jobs: Jobs
+    endpoint_id: str
+    tell: Tell
+    last: str = ""
+    started: float = field(default_factory=time.monotonic)
+    _looked: float = 0.0
+    _workers: str = ""
+
+    def __call__(self, job: JobResult) -> None:
+        if job.state == "IN_QUEUE":
+            text = f"in queue{self._why()}"
+        elif job.state == "IN_PROGRESS":
+            shown = f": {_short(job.output)}" if job.output is not None else ""
+            text = f"running on {job.worker_id or 'a worker'}{shown}"
+        else:
+            text = job.state.lower().replace("_", " ")
+        if text != self.last:
+            self.last = text
+            self.tell(Progress("log", "job", text))
+
+    def _why(self) -> str:
+        now = time.monotonic()
+        if now - self.started < PATIENCE_S:
+            return ""
+        if now - self._looked >= LOOK_EVERY_S:
+            self._looked = now
+            try:
+                self._workers = waiting_for(self.jobs.health(self.endpoint_id))
+            except FactoryError as error:
+                self._workers = f"workers unknown ({error.what})"
+        return f": {self._workers}"
+
+
+def waiting_for(health: Health) -> str:
+    """Say what a queued job waits for, from the workers' states: in words that name the cause."""
+    meaning = (
+        ("unhealthy", "unhealthy: it crashed or its start-up took too long"),
+        ("throttled", "throttled: no free GPU of these pools there"),
+        ("initializing", "initializing: pulling the image or loading the model"),
+        ("running", "running"),
+        ("idle", "idle"),
+        ("ready", "ready"),
+    )
+    parts = [f"{n} {text}" for state, text in meaning if (n := health.workers.get(state, 0))]
+    if not parts:
+        return "no worker yet: none has a GPU so far"
+    ahead = health.jobs.get("inQueue", 0) - 1
+    return "; ".join([*parts, *([f"{count_text(ahead, 'job')} beside this one"] if ahead > 0 else [])])
+
+
+# --- the reason of a failure ---------------------------------------------------------------------------------------
+def _reason(job: JobResult) -> str:
+    """Return the error's own sentence: RunPod's SDK wraps an exception into JSON with its traceback."""
+    error = job.error or "no reason given"
+    try:
+        inner = json.loads(error)
+    except ValueError:
+        return error
+    if isinstance(inner, Mapping) and "error_message" in inner:
+        kind = re.search(r"(\w+)'?>?$", str(inner.get("error_type", "")))  # "<class 'package.Error'>"
+        return f"{kind[1]}: {inner['error_message']}" if kind else str(inner["error_message"])
+    return error
+
+
+def _fix(job: JobResult) -> str:
+    if re.search(r"job timed out after \d+ retr", job.error or ""):
+        return "its worker died or never answered: look at the worker's log and its exit code"
+    return "mend the input or the handler, and submit it again"
+
+
+def _short(output: object) -> str:
+    text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    return text if len(text) <= 120 else f"{text[:119]}…"
