@@ -43,7 +43,7 @@ from factory.stages.size import size
 from factory.stages.verify import verify
 from factory.wording import count_text, size_text
 
-Stage = Literal["check", "resolve", "size", "render", "build", "push", "verify"]
+Stage = Literal["check", "resolve", "size", "render", "build", "push", "verify", "provision", "run"]
 
 
 class Doors(Protocol):
@@ -88,17 +88,23 @@ class Walk:
     tell: Tell
     summary: str = ""
     is_cached: bool = False  # nothing had to be done
+    fingerprint: str = ""  # of what the stage gave: the same again is "unchanged"
 
 
 @dataclass
 class Line:
-    """One recipe on the road; `tell` gives the listener of a stage, `seconds` what each stage took."""
+    """One recipe on the road; `tell` gives the listener of a stage, `seconds` what each stage took.
+
+    `known` holds the fingerprints of an earlier walk (a release's journal): a stage that gives the same is unchanged.
+    """
 
     file: RecipeFile
     doors: Doors
     machine: Machine
     tell: Callable[[Stage], Tell]
     is_forced: bool = False
+    known: Mapping[str, str] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
     seconds: dict[Stage, float] = field(default_factory=dict)
 
     @cached_property
@@ -111,6 +117,7 @@ class Line:
             for finding in warnings:
                 stage.tell(Progress("note", finding.rule, str(finding)))
             stage.summary = count_text(len(warnings), "warning") if warnings else "clean"
+            stage.fingerprint = self.file.sha256
             if errors := tuple(str(f) for f in found if f.severity == "error"):
                 raise CheckError(errors)
             return found
@@ -125,6 +132,7 @@ class Line:
             files = sum(len(model.files) for model in models)
             total = size_text(sum(model.unique_bytes for model in models))
             stage.summary = f"{total} in {count_text(files, 'file')}" if models else "no model"
+            stage.fingerprint = " ".join(f"{model.key}@{model.commit}:{model.size_bytes}" for model in models) or "none"
             return models
 
     @cached_property
@@ -138,6 +146,7 @@ class Line:
             stage.summary = f"container disk {plan.container.size_gb} GB"
             if plan.volume:
                 stage.summary += f", volume {plan.volume.size_gb} GB"
+            stage.fingerprint = stage.summary
             return plan
 
     @cached_property
@@ -171,6 +180,7 @@ class Line:
             for warning in context.warnings:
                 stage.tell(Progress("note", "render", warning))
             stage.summary = context.reference
+            stage.fingerprint = context.digest
             return context
 
     @cached_property
@@ -264,7 +274,10 @@ class Line:
             walk.tell(Progress("stage", name, "", "failed"))
             raise
         self.seconds[name] = time.monotonic() - start
-        walk.tell(Progress("stage", name, walk.summary, "cached" if walk.is_cached else "done"))
+        if walk.fingerprint:
+            self.fingerprints[name] = walk.fingerprint
+        is_unchanged = walk.is_cached or (walk.fingerprint != "" and self.known.get(name) == walk.fingerprint)
+        walk.tell(Progress("stage", name, walk.summary, "cached" if is_unchanged else "done"))
 
 
 @lru_cache(maxsize=1024)

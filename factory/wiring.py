@@ -69,6 +69,13 @@ class Clients:
         return DockerHub(self.settings.dockerhub_api, login_for=self.credentials.login_for)
 
 
+def download(url: str, path: Path) -> None:
+    """Fetch a link of a job's result into a file. Raises RunError."""
+    from factory.clients.downloads import download
+
+    download(url, path)
+
+
 def machine(
     settings: Settings, file: RecipeFile, *, network: str | None = None, ca_file: Path | None = None
 ) -> Machine:

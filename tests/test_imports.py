@@ -18,6 +18,7 @@ LAYERS = {
     "factory.commands": [
         "factory.commands",
         "factory.pipeline",
+        "factory.live",
         "factory.wiring",
         "factory.settings",
         "factory.emulator",
@@ -39,6 +40,14 @@ LAYERS = {
         "factory.records",
         "factory.account",
         "factory.provisioning",
+        "factory.errors",
+        "factory.wording",
+    ],
+    "factory.live": [
+        "factory.stages",
+        "factory.ports",
+        "factory.records",
+        "factory.account",
         "factory.errors",
         "factory.wording",
     ],

@@ -183,3 +183,20 @@ def test_a_stage_that_fails_is_told_as_failed(road: Road) -> None:
     with pytest.raises(RepoNotFound):
         _ = road.line(repo="org/nothing").models
     assert road.told[-1] == ("resolve", Progress("stage", "resolve", "", "failed"))
+
+
+def test_a_stage_that_gives_the_same_as_before_is_unchanged(road: Road) -> None:
+    """With an earlier walk's fingerprints, equal stages say so, and the one that differs doesn't."""
+    first = road.line()
+    _ = first.findings, first.context
+    again = road.line()
+    again.known = first.fingerprints
+    road.told.clear()
+    _ = again.findings, again.plan, again.context
+    ended = {p.key: p.state for _, p in road.told if p.kind == "stage" and p.state != "started"}
+    assert ended == {"check": "cached", "resolve": "cached", "size": "done", "render": "cached"}
+    other = road.line("env: {A: b}\n")
+    other.known = first.fingerprints
+    road.told.clear()
+    _ = other.findings
+    assert [p.state for _, p in road.told if p.kind == "stage" and p.key == "check"] == ["started", "done"]

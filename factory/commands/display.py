@@ -102,7 +102,7 @@ class Display:
             task.restart(progress.key)
             return
         tick, style = TICKS[progress.state]
-        took = "up to date" if progress.state == "cached" else seconds_text(time.monotonic() - task.started)
+        took = "unchanged" if progress.state == "cached" else seconds_text(time.monotonic() - task.started)
         self._print(recipe, progress.key, tick, style, progress.text, took)
         task.stage = ""
 

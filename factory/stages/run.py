@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from factory.account import Health, JobRequest, JobResult
-from factory.errors import FactoryError, JobCancelled, JobFailed, JobTimedOut
-from factory.ports import Jobs
+from factory.account import Endpoint, Health, JobRequest, JobResult
+from factory.errors import AmbiguousName, EndpointNotFound, FactoryError, JobCancelled, JobFailed, JobTimedOut
+from factory.ports import Cloud, Jobs
 from factory.records import Progress, Tell, tell_nobody
 from factory.wording import count_text, seconds_text
 
@@ -164,3 +164,26 @@ def _fix(job: JobResult) -> str:
 def _short(output: object) -> str:
     text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
     return text if len(text) <= 120 else f"{text[:119]}…"
+
+
+# --- where it goes ---------------------------------------------------------------------------------------------------
+def find_endpoint(name: str, cloud: Cloud) -> Endpoint:
+    """Return the account's endpoint of that name or id. Raises EndpointNotFound, AmbiguousName."""
+    endpoints = cloud.endpoints()
+    found = [endpoint for endpoint in endpoints if name in (endpoint.spec.name, endpoint.id)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(endpoint.id for endpoint in found)
+        raise AmbiguousName(
+            f"{len(found)} endpoints have the name {name} ({ids})",
+            where="RunPod account",
+            fix="name one by its id, or remove the others",
+        )
+    names = ", ".join(sorted(endpoint.spec.name for endpoint in endpoints))
+    known = f"there are {names}" if names else "the account has none"
+    raise EndpointNotFound(
+        f"no endpoint {name} ({known})",
+        where="RunPod account",
+        fix="run `factory release` with the recipe first",
+    )

@@ -39,12 +39,12 @@ def test_plain_lines_tell_steps_notes_and_results() -> None:
 
 
 def test_what_was_there_already_says_so() -> None:
-    """A stage that had nothing to do says "up to date" instead of a time."""
+    """A stage that had nothing to do says "unchanged" instead of a time."""
     text = shown(
         ("build", Progress("stage", "build", "", "started")),
         ("build", Progress("stage", "build", "4.1 GB unpacked", "cached")),
     )
-    assert text == "✓ wan build    4.1 GB unpacked  up to date\n"
+    assert text == "✓ wan build    4.1 GB unpacked  unchanged\n"
 
 
 def test_a_failed_stage_is_marked() -> None:
