@@ -94,6 +94,7 @@ LAYERS = {
     "factory.recipe": ["factory.recipe", "factory.errors"],
     "factory.clients": [
         "factory.clients",
+        "factory.__version__",
         "factory.account",
         "factory.records",
         "factory.errors",
