@@ -37,7 +37,7 @@ class World:
         self, clock: Clock, catalogue: Catalogue, store: Store | None = None, person: Person | None = None
     ) -> None:
         """Take up what the store has. `person`, when given, replaces the stored one."""
-        self._clock = clock
+        self.clock = clock
         self._catalogue = catalogue
         self.store = store
         self.listeners: list[Listener] = []
@@ -52,7 +52,7 @@ class World:
 
     def now(self) -> float:
         """Return seconds since the epoch, by the box's clock."""
-        return self._clock.now()
+        return self.clock.now()
 
     # --- the person ------------------------------------------------------------------------------------------------
     def set_person(self, *, balance_usd: float | None = None, worker_quota: int | None = None) -> Person:
