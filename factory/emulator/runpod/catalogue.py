@@ -81,6 +81,10 @@ class DataCenter:
         first, second = self.id.split("-")[:2]
         return second if first in ("EU", "EUR", "AP", "OC") else first
 
+    def is_at(self, place: str) -> bool:
+        """Is it meant by a data centre's id or a country code? (GraphQL's `locations` takes both)"""
+        return place in (self.id, self.country)
+
 
 class Place(NamedTuple):
     """Where a worker can start; `gpu_type` is None for a CPU worker."""
@@ -143,7 +147,8 @@ class Catalogue:
         )
 
     def _allowed(self, endpoint: Endpoint, volumes: Mapping[str, Volume]) -> set[str]:
-        allowed = set(endpoint.data_centers) or set(self.data_centers)
+        places = endpoint.data_centers
+        allowed = {dc.id for dc in self.data_centers.values() if not places or any(dc.is_at(place) for place in places)}
         if endpoint.volume_ids:
             allowed &= {volumes[key].data_center for key in endpoint.volume_ids if key in volumes}
         return allowed
