@@ -105,6 +105,7 @@ LAYERS = {
     "factory.ports": ["factory.records", "factory.account"],
     "factory.account": [],
     "factory.results": ["factory.errors"],
+    "factory.journal": ["factory.account", "factory.records"],
     "factory.records": [],
     "factory.errors": [],
     "factory.wording": [],
