@@ -8,12 +8,8 @@ from collections.abc import Iterator
 from factory.checks.finding import Found
 from factory.checks.texts import environment, recipe_texts
 from factory.recipe import RecipeFile
-from factory.recipe.tokens import looks_random, token_in
+from factory.recipe.tokens import is_secret_name, looks_random, token_in
 
-_SECRET_WORDS = frozenset(
-    {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "CREDENTIAL", "CREDENTIALS"}
-)
-_SECRET_ENDS = ("API_KEY", "ACCESS_KEY", "SECRET_KEY", "PRIVATE_KEY", "ACCOUNT_KEY")
 _NO_SECRETS = frozenset({"", "0", "1", "true", "false", "yes", "no", "none"})
 
 
@@ -37,7 +33,7 @@ def _shown(key: str) -> str:
 def secret_value(file: RecipeFile) -> Iterator[Found]:
     """Find variables that are named like secrets and hold a value."""
     for key, name, value in environment(file):
-        if not _is_secret_name(name) or value.strip().lower() in _NO_SECRETS or token_in(value):
+        if not is_secret_name(name) or value.strip().lower() in _NO_SECRETS or token_in(value):
             continue
         is_reference = "RUNPOD_SECRET_" in value
         if key.startswith("image.") and is_reference:
@@ -53,8 +49,3 @@ def secret_value(file: RecipeFile) -> Iterator[Found]:
                 f"remove it, and add {name} to 'secrets'",
                 "warning",
             )
-
-
-def _is_secret_name(name: str) -> bool:
-    upper = name.upper()
-    return bool(_SECRET_WORDS & set(upper.split("_"))) or upper.endswith(_SECRET_ENDS)

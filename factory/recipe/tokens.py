@@ -28,6 +28,10 @@ _KIND_NAMES = tuple(_KINDS)
 _WORD = re.compile(r"[A-Za-z0-9]{24,}")
 _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
 _HEX = re.compile(r"[0-9a-fA-F]+")
+_SECRET_WORDS = frozenset(
+    {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "CREDENTIAL", "CREDENTIALS"}
+)
+_SECRET_ENDS = ("API_KEY", "ACCESS_KEY", "SECRET_KEY", "PRIVATE_KEY", "ACCOUNT_KEY")
 
 
 def token_in(text: str) -> tuple[str, str] | None:
@@ -49,6 +53,12 @@ def looks_random(text: str) -> bool:
         and len(_CHANGE.findall(word)) >= 0.45 * len(word)
         for word in _WORD.findall(text)
     )
+
+
+def is_secret_name(name: str) -> bool:
+    """Is a variable named like something secret (`HF_TOKEN`, `AWS_SECRET_ACCESS_KEY`)?"""
+    upper = name.upper()
+    return bool(_SECRET_WORDS & set(upper.split("_"))) or upper.endswith(_SECRET_ENDS)
 
 
 def redacted(text: str) -> str:
