@@ -8,14 +8,16 @@
 | `Retry-After` beyond our patience | the answer as it is, at once |
 | any other answer | the answer as it is |
 
-Only calls that create nothing may go through here.
+A call that creates something goes through here only with `may_repeat=False`: then it is sent again only when it
+certainly did nothing. That is so when no connection came about (not a byte left), and after a 429 (a limit turns a call
+away before anyone acts on it). It is not so of 503, 502 and 504: a proxy says those also of a call that it passed on.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import httpx
 import stamina
@@ -25,23 +27,42 @@ ATTEMPTS = 8
 CONNECT_PATIENCE_S = 3.0
 
 
-def send_patiently(send: Callable[[], httpx.Response], patience_s: float) -> httpx.Response:
-    """Send until there is an answer that stays; it may still be one of RETRIED. Raises httpx.TransportError."""
-    connect_deadline_s = time.monotonic() + min(CONNECT_PATIENCE_S, patience_s)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+def send_patiently(
+    send: Callable[[], httpx.Response],
+    patience_s: float,
+    *,
+    retried: Collection[int] = RETRIED,
+    attempts: int | None = ATTEMPTS,
+    may_repeat: bool = True,
+    wait_s: Callable[[httpx.Response], float | None] | None = None,
+) -> httpx.Response:
+    """Send until there is an answer that stays; it may still be one of `retried`. Raises httpx.TransportError.
+
+    `wait_s` reads the seconds that an answer asks for (`retry_after_s`). `attempts` None: only `patience_s` counts.
+    """
+    started_s = time.monotonic()
+    read_wait_s = wait_s or retry_after_s
 
     def is_worth_a_retry(error: Exception) -> bool | float:
+        left_s = started_s + patience_s - time.monotonic()
         if isinstance(error, httpx.HTTPStatusError):
-            wait = retry_after_s(error.response)
-            return True if wait is None else wait if wait < patience_s else False
+            wait = read_wait_s(error.response)
+            return left_s > 0 if wait is None else wait if wait < left_s else False
         if isinstance(error, httpx.ConnectError):
-            return time.monotonic() < connect_deadline_s
-        return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+            return time.monotonic() < started_s + min(CONNECT_PATIENCE_S, patience_s)
+        if isinstance(error, httpx.UnsupportedProtocol) or not isinstance(error, httpx.TransportError):
+            return False
+        return may_repeat or isinstance(error, NEVER_SENT)
 
     def send_once() -> httpx.Response:
         answer = send()
-        return answer.raise_for_status() if answer.status_code in RETRIED else answer
+        repeated = answer.status_code in retried and (may_repeat or answer.status_code == 429)
+        return answer.raise_for_status() if repeated else answer
 
-    caller = stamina.RetryingCaller(attempts=ATTEMPTS, timeout=patience_s, wait_initial=0.2, wait_jitter=0.2)
+    caller = stamina.RetryingCaller(attempts=attempts, timeout=patience_s, wait_initial=0.2, wait_jitter=0.2)
     try:
         return caller(is_worth_a_retry, send_once)
     except httpx.HTTPStatusError as error:
