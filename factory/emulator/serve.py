@@ -10,9 +10,19 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 import uvicorn
 from starlette.types import ASGIApp
+
+
+@runtime_checkable
+class Served(Protocol):
+    """An application that begins and ends with its server (ASGI's lifespan) and wants to know its own URL."""
+
+    def served_at(self, url: str) -> None:
+        """Hear the URL, before the first call."""
+        ...
 
 
 class _Server(uvicorn.Server):
@@ -34,7 +44,7 @@ def serve(
     """Serve until Ctrl-C; `on_ready` gets the URL. Port 0 takes a free one; OSError when the port is taken."""
     with _listening(host, port) as listener:
         url = _url(listener, host)
-        _Server(_config(app), lambda: on_ready(url)).run(sockets=[listener])
+        _Server(_config(app, url), lambda: on_ready(url)).run(sockets=[listener])
 
 
 @contextmanager
@@ -42,21 +52,31 @@ def running(app: ASGIApp, *, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve on a free port in a thread while the block runs, and give its URL."""
     is_ready = threading.Event()
     with _listening(host, 0) as listener:
-        server = _Server(_config(app), is_ready.set)
+        url = _url(listener, host)
+        server = _Server(_config(app, url), is_ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="emulator", daemon=True)
         thread.start()
         try:
             if not is_ready.wait(timeout=30):
                 raise RuntimeError("the emulator did not start within 30 s")
-            yield _url(listener, host)
+            yield url
         finally:
             server.should_exit = True
             thread.join(timeout=30)
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, url: str) -> uvicorn.Config:
+    whole: object = app
+    if is_whole := isinstance(whole, Served):
+        whole.served_at(url)
     # A stalled answer (a fault we play) must not hold up the end: one second's grace, then connections are cut.
-    return uvicorn.Config(app, lifespan="off", access_log=False, log_level="critical", timeout_graceful_shutdown=1)
+    return uvicorn.Config(
+        app,
+        lifespan="on" if is_whole else "off",
+        access_log=False,
+        log_level="critical",
+        timeout_graceful_shutdown=1,
+    )
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Box:
 
     `keys` are the API keys that are valid (None: any that isn't empty). `worker_key` is what the box gives its own
     workers, always valid. `worker_env` is what every worker gets beside RunPod's own environment (HF_ENDPOINT of a hub
-    that is served here). `url` is where workers reach the box; empty until it is served.
+    that is served here). `url` is where workers reach the box, `loop` where it runs; empty until it is served.
     """
 
     clock: Clock
@@ -51,6 +51,7 @@ class Box:
     worker_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     worker_env: dict[str, str] = field(default_factory=dict)
     url: str = ""
+    loop: asyncio.AbstractEventLoop | None = None
 
     def accepts(self, scope: Scope) -> bool:
         """Say whether a call brings a valid key: `Authorization: Bearer KEY` or the bare key, or `?api_key=`."""
@@ -63,11 +64,14 @@ class Box:
 
     async def tick(self) -> None:
         """Let everything happen that is due by the clock."""
-        self.jobs.tick()
-        await self.fleet.tick()
+        if self.jobs is not None:
+            self.jobs.tick()
+        if self.fleet is not None:
+            await self.fleet.tick()
 
     async def run(self) -> None:
         """Tick until cancelled; a tick that fails is logged, and the next one comes."""
+        self.loop = asyncio.get_running_loop()
         while True:
             try:
                 await self.tick()
@@ -77,7 +81,8 @@ class Box:
 
     async def close(self) -> None:
         """Stop the workers, and let go of the state folder."""
-        await self.fleet.stop_all()
+        if self.fleet is not None:
+            await self.fleet.stop_all()
         if self.world.store:
             self.world.store.close()
 

@@ -55,6 +55,11 @@ class StepClock:
         """Return seconds since the epoch."""
         return self._now
 
+    @property
+    def sleepers(self) -> int:
+        """How many wait by this clock now."""
+        return len(self._sleepers)
+
     def advance(self, seconds: float) -> None:
         """Move on; whoever waits until then is woken. ValueError for a step back."""
         if seconds < 0:
