@@ -3,13 +3,14 @@
 The document is RunPod's own, unchanged: https://api.runpod.io/v2/openapi.json, version 2.0.0 as published in August
 2026, taken 2026-11-23. It is OpenAPI 3.1, so its schemas are JSON Schema 2020-12 and `jsonschema` can hold them.
 
-    law = OpenApi()
+    law = published()
     law.find("GET", "/v2/serverless/abc")      # Match(operation, {"id": "abc"}), NoSuchPath or WrongMethod raised
     operation.body.problems({"name": 1})       # ["$.name: got number, want string", "$: missing property 'type'"]
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -110,8 +111,7 @@ class OpenApi:
     """The document and its operations."""
 
     def __init__(self) -> None:
-        self.text = files(__package__).joinpath("runpod-openapi-v2.json").read_bytes()
-        self.document: dict[str, Any] = json.loads(self.text)
+        self.document: dict[str, Any] = json.loads(files(__package__).joinpath("runpod-openapi-v2.json").read_bytes())
         resource = Resource.from_contents(self.document, default_specification=DRAFT202012)
         self._registry: Any = Registry().with_resource(_URN, resource).crawl()
         self.operations = {operation.id: operation for operation in self._read()}
@@ -174,6 +174,12 @@ class OpenApi:
             key = part.replace("~1", "/").replace("~0", "~")
             data = data[int(key)] if isinstance(data, list) else data[key]
         return self._followed(data["$ref"].removeprefix("#")) if "$ref" in data else (pointer, data)
+
+
+@functools.cache
+def published() -> OpenApi:
+    """Return the document, read once."""
+    return OpenApi()
 
 
 def _escaped(key: str) -> str:

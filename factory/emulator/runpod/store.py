@@ -15,7 +15,7 @@ import typing
 from pathlib import Path
 from typing import Any, Protocol
 
-from factory.emulator.runpod import entities
+from factory.emulator.runpod import entities, pods
 
 CLASSES: dict[str, type[Any]] = {
     "person": entities.Person,
@@ -25,6 +25,9 @@ CLASSES: dict[str, type[Any]] = {
     "login": entities.Login,
     "secret": entities.Secret,
     "job": entities.Job,
+    "pod": pods.Pod,
+    "cluster": pods.Cluster,
+    "delegation": pods.Delegation,
 }
 _PUT = "INSERT INTO entity VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET json = excluded.json"
 

@@ -55,12 +55,16 @@ class World:
         return self.clock.now()
 
     # --- the person ------------------------------------------------------------------------------------------------
-    def set_person(self, *, balance_usd: float | None = None, worker_quota: int | None = None) -> Person:
-        """Give the account another balance or quota."""
+    def set_person(
+        self, *, balance_usd: float | None = None, worker_quota: int | None = None, public_key: str | None = None
+    ) -> Person:
+        """Give the account another balance, quota or set of SSH keys (one a line)."""
         if balance_usd is not None:
             self.person.balance_usd = balance_usd
         if worker_quota is not None:
             self.person.worker_quota = worker_quota
+        if public_key is not None:
+            self.person.public_key = public_key
         self._changed("person", self.person)
         return self.person
 
