@@ -14,6 +14,7 @@ from factory.settings import Settings, secrets
 
 if TYPE_CHECKING:
     from factory.clients.credentials import Credentials
+    from factory.ledger import Ledger
     from factory.pipeline import Machine
     from factory.ports import Engine, ImageDirectory, ModelHub, Registry
     from factory.recipe.load import RecipeFile
@@ -67,6 +68,13 @@ class Clients:
         from factory.clients.dockerhub import DockerHub
 
         return DockerHub(self.settings.dockerhub_api, login_for=self.credentials.login_for)
+
+
+def ledger(settings: Settings) -> Ledger:
+    """Return the ledger of the jobs submitted from this machine."""
+    from factory.ledger import Ledger
+
+    return Ledger(settings.home / "jobs.sqlite")
 
 
 def download(url: str, path: Path) -> None:

@@ -44,6 +44,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.live": [
+        "factory.ledger",
         "factory.stages",
         "factory.ports",
         "factory.records",
@@ -52,6 +53,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.wiring": [
+        "factory.ledger",
         "factory.clients",
         "factory.settings",
         "factory.records",
@@ -105,6 +107,7 @@ LAYERS = {
     "factory.ports": ["factory.records", "factory.account"],
     "factory.account": [],
     "factory.results": ["factory.errors"],
+    "factory.ledger": ["factory.account", "factory.errors"],
     "factory.journal": ["factory.account", "factory.records"],
     "factory.records": [],
     "factory.errors": [],

@@ -27,19 +27,19 @@ def run(
     timeout_s: float,
     is_sync: bool = False,
     tell: Tell = tell_nobody,
-    on_submitted: Callable[[JobResult], None] = lambda _job: None,
+    on_seen: Callable[[JobResult], None] = lambda _job: None,
 ) -> JobResult:
-    """Run one job to its end and return it COMPLETED.
+    """Run one job to its end and return it COMPLETED. `on_seen` gets the job as it is each time that RunPod tells.
 
     On Ctrl-C the job is cancelled, so that nothing runs on unseen. Raises JobFailed, JobTimedOut, JobCancelled, and
     what the port raises.
     """
-    watch = _Watch(jobs, endpoint_id, tell)
+    watch = _Watch(jobs, endpoint_id, tell, on_seen)
     started = time.monotonic()
     job = jobs.run_sync(endpoint_id, request, min(SYNC_WAIT_S, timeout_s)) if is_sync else None
     if job is None:
         job = jobs.submit(endpoint_id, request)
-    on_submitted(job)
+    on_seen(job)
     tell(Progress("step", "job", f"job {job.id}", "started"))
     if not job.is_final:
         left_s = max(0.0, timeout_s - (time.monotonic() - started))
@@ -75,13 +75,13 @@ def _wait(jobs: Jobs, endpoint_id: str, job: JobResult, timeout_s: float, watch:
         error.what = f"{error.what}; last seen {watch.last or 'nothing'}"
         raise
     except KeyboardInterrupt:
-        watch.tell(Progress("note", "job", _cancelled(jobs, endpoint_id, job.id)))
+        watch.tell(Progress("note", "job", _cancelled(jobs, endpoint_id, job.id, watch.on_seen)))
         raise
 
 
-def _cancelled(jobs: Jobs, endpoint_id: str, job_id: str) -> str:
+def _cancelled(jobs: Jobs, endpoint_id: str, job_id: str, on_seen: Callable[[JobResult], None]) -> str:
     try:
-        jobs.cancel(endpoint_id, job_id)
+        on_seen(jobs.cancel(endpoint_id, job_id))
     except FactoryError as error:
         return f"job {job_id} could not be cancelled and may run on ({error.what})"
     return f"job {job_id} cancelled"
@@ -94,12 +94,14 @@ class _Watch:
     jobs: Jobs
     endpoint_id: str
     tell: Tell
+    on_seen: Callable[[JobResult], None]
     last: str = ""
     started: float = field(default_factory=time.monotonic)
     _looked: float = 0.0
     _workers: str = ""
 
     def __call__(self, job: JobResult) -> None:
+        self.on_seen(job)
         if job.state == "IN_QUEUE":
             text = f"in queue{self._why()}"
         elif job.state == "IN_PROGRESS":
