@@ -4,7 +4,8 @@
 | --- | --- |
 | an answer | that is it |
 | RunPod refused, denied, or is gone | the error as it is: nothing was made |
-| no answer, 429, 5xx, or no JSON | look for it after each of `pauses_s`; found: that is it; not there: make it again |
+| no connection came about, or 429 stayed | the error as it is: nothing was made |
+| no answer, 5xx, or no JSON | look for it after each of `pauses_s`; found: that is it; not there: make it again |
 | after a second create: "taken" | look once more; found: that is it |
 | after a second create: an answer | look once more: `find` raises AmbiguousName when the first had come through late |
 | it can't be looked for | CloudFailed, which says that it may be there |
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from factory.clients.runpod.errors import is_certainly_undone
 from factory.errors import AmbiguousName, CloudFailed, CloudRefused, CloudUnreachable, ProvisionError
 
 T = TypeVar("T")
@@ -45,6 +47,8 @@ def create_once(
         try:
             made = send()
         except (CloudUnreachable, CloudFailed) as doubt:
+            if is_certainly_undone(doubt):
+                raise
             found = _look(find, what, doubt, pauses_s, sleep)
             if found is not None:
                 return found

@@ -5,7 +5,7 @@ RunPod answers errors in six shapes: problem+json (REST v2), `{"error": …}` (R
 JSON that breaks off. `read_complaint` reads them all; `cloud_error` and `job_error` make of it what the caller raises.
 
 What a management error says of the call itself: CloudRefused, CloudDenied and CloudGone mean that nothing was done,
-CloudFailed and CloudUnreachable that nobody knows (`create_once.py` builds on that).
+CloudFailed and CloudUnreachable that nobody knows, unless `is_certainly_undone` (`create_once.py` builds on that).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import httpx
 
+from factory.clients.retries import NEVER_SENT
 from factory.clients.runpod.hints import BY_STATUS, CLOUDFLARE_1010, Kind, find_known
 from factory.errors import (
     CloudDenied,
@@ -116,6 +117,14 @@ def unreachable(error: httpx.TransportError, where: str, host: str) -> CloudUnre
         fix="check the network, and RUNPOD_API_BASE_URL",
         details={"status": None, "code": type(error).__name__, "message": str(error), "hint": None},
     )
+
+
+def is_certainly_undone(error: ProvisionError) -> bool:
+    """Did a call that ended so certainly change nothing: no connection came about, or a rate limit turned it away?"""
+    return error.details.get("code") in UNSENT or error.details.get("status") == 429
+
+
+UNSENT = frozenset(kind.__name__ for kind in NEVER_SENT)
 
 
 def lost(error: httpx.TransportError) -> str:
