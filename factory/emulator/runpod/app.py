@@ -124,7 +124,7 @@ def create_runpod(
         ("jobs", "job_api", "create_job_api"),
         ("control", "control", "create_control"),
     ):
-        with contextlib.suppress(ImportError):  # until the other faces are there
+        with contextlib.suppress(ImportError, AttributeError):  # until the other faces are there
             faces[face] = getattr(importlib.import_module(f"{__package__}.{module}"), maker)(box)
     if hub:
         faces["hub"] = create_hub(hub)

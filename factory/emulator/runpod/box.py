@@ -101,9 +101,9 @@ def make_box(
     made: dict[str, Any] = {"jobs": None, "fleet": None, "troubles": None}
     with contextlib.suppress(ImportError):  # until the other parts are there
         made["jobs"] = importlib.import_module(f"{__package__}.jobs").Jobs(world)
-        made["troubles"] = importlib.import_module(f"{__package__}.troubles").Troubles()
+        made["troubles"] = importlib.import_module(f"{__package__}.troubles").Troubles(world, catalogue)
         made["fleet"] = importlib.import_module(f"{__package__}.fleet").Fleet(
-            world, made["jobs"], launcher, made["troubles"]
+            world, catalogue, made["jobs"], launcher, made["troubles"]
         )
     return Box(
         clock,
