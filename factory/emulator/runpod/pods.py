@@ -32,6 +32,7 @@ class Pod:
     has_global_network: bool = False
     cluster_id: str | None = None
     rank: int | None = None
+    role: str | None = None  # in SLURM and RAY clusters
     created_at: float = 0.0
 
 

@@ -24,3 +24,8 @@ def parsed_time(text: str) -> float | None:
 def time_text(seconds: float) -> str:
     """Return seconds since the epoch as RFC 3339 in UTC, whole seconds: `2026-06-01T12:00:00Z`."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def exact_time_text(seconds: float) -> str:
+    """Return seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
