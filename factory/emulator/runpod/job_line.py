@@ -79,6 +79,11 @@ class Line:
         """It waits no more."""
         self._takers.pop(taker, None)
 
+    def leave_all(self, worker_id: str) -> None:
+        """A worker is gone: none of its questions waits any more."""
+        for taker in [taker for taker in self._takers if taker.worker.id == worker_id]:
+            self.leave(taker)
+
     def next_taker(self) -> Taker | None:
         """Return the worker that has waited longest and may take a job."""
         return next((taker for taker in self._takers if not taker.worker.is_leaving), None)

@@ -30,8 +30,6 @@ MOST_RETRIES = 1
 LOST_AFTER_S = 20.0
 """A job that its worker doesn't name for so long is lost: twice that, and it fails after the 30 to 50 s that were seen
 at RunPod with `{"input": {}}`."""
-SILENT_AFTER_S = 60.0
-"""A worker that pinged and then doesn't for so long is taken for dead (the emulator's own: RunPod's is not known)."""
 
 
 def checked(payload: Any) -> dict[str, Any]:

@@ -45,26 +45,23 @@ class JobStates:
     def get(self, endpoint_id: str, job_id: str) -> Job | None:
         """Return a job that is not forgotten yet."""
         line = self._lines.get(endpoint_id)
-        return line.jobs.get(job_id) if line else None
+        return line.jobs.get(job_id) if line is not None else None
 
     def tick(self) -> None:
-        """Do all that is due: times to live, execution time-outs, retention, workers that fell silent."""
+        """Do all that is due: times to live, execution time-outs, retention, jobs that got lost."""
         now = self.clock.now()
         for job in self._deadlines.due(now):
             self._look_at(job, now)
         for job in self._sightings.missed(now):
             self._lose(self._line(job.endpoint_id), job)
-        for endpoint_id, worker_id in self._sightings.silent(now):
-            line = self._line(endpoint_id)
-            for job in list(line.running.get(worker_id, {}).values()):
-                self._lose(line, job)
         self._deadlines.compact(sum(len(line.jobs) for line in self._lines.values()), self._moments())
 
     def restore(self) -> None:
         """Bring back what the store holds; what was in progress is queued again, one retry more."""
         if self._world.store is None:
             return
-        for job in self._world.store.load("job"):
+        interrupted = []
+        for job in sorted(self._world.store.load("job"), key=lambda job: job.queued_at):
             if self.get(job.endpoint_id, job.id) is not None:
                 continue
             if job.endpoint_id not in self._world.endpoints:
@@ -75,17 +72,17 @@ class JobStates:
             line.completed += job.status == "COMPLETED"
             line.failed += job.status in ("FAILED", "TIMED_OUT")
             if job.status == "IN_PROGRESS":
-                job.retries += 1
-                line.retried += 1
-                self._queue_again(line, job)
+                interrupted.append(job)
             elif job.status == "IN_QUEUE":
                 line.add(job)
             self._deadlines.add(self._moment(job), job)
+        for job in interrupted:
+            self._queue_again(self._line(job.endpoint_id), job, is_retry=True)
 
     def drop_endpoint(self, endpoint_id: str) -> None:
         """Forget all jobs of an endpoint that is deleted; who works on one is told to stop."""
         line = self._lines.get(endpoint_id)
-        for job in list(line.jobs.values()) if line else ():
+        for job in list(line.jobs.values()) if line is not None else ():
             assert line is not None
             if job.status == "IN_PROGRESS":
                 self.stops.tell(job)
@@ -150,12 +147,12 @@ class JobStates:
             job.error, job.has_output, job.output = f"job timed out after {job.retries} retries", False, None
             self._end(line, job, "FAILED")
             return
-        job.retries += 1
-        line.retried += 1
-        self._queue_again(line, job)
+        self._queue_again(line, job, is_retry=True)
 
-    def _queue_again(self, line: Line, job: Job) -> None:
-        """Begin a new attempt: its delay counts from now, nothing is left of the last one."""
+    def _queue_again(self, line: Line, job: Job, *, is_retry: bool) -> None:
+        """Begin a new attempt, RunPod's own or one that a client asks for; nothing is left of the last one."""
+        job.retries = job.retries + 1 if is_retry else 0
+        line.retried += 1
         self._release(line, job)
         job.status, job.queued_at = "IN_QUEUE", self.clock.now()
         job.started_at = job.finished_at = job.worker_id = job.output = job.error = None

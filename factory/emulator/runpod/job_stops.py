@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from factory.emulator.runpod.clock import Clock
-from factory.emulator.runpod.entities import Job, Worker
+from factory.emulator.runpod.entities import Job
 
 
 @dataclass(slots=True)
@@ -29,15 +29,15 @@ class StopSignals:
         box.job_ids.append(job.id)
         box.event.set()
 
-    async def wait(self, worker: Worker, wait_s: float) -> list[str]:
+    async def wait(self, endpoint_id: str, worker_id: str, wait_s: float) -> list[str]:
         """Return what a worker must stop, waiting for the first at most `wait_s`; [] when there is nothing."""
-        box = self._boxes[worker.endpoint_id, worker.id]
+        box = self._boxes[endpoint_id, worker_id]
         await self._clock.wait(box.event, wait_s)
-        return self.read(worker)
+        return self.read(endpoint_id, worker_id)
 
-    def read(self, worker: Worker) -> list[str]:
+    def read(self, endpoint_id: str, worker_id: str) -> list[str]:
         """Return what a worker must stop now."""
-        box = self._boxes[worker.endpoint_id, worker.id]
+        box = self._boxes[endpoint_id, worker_id]
         box.event.clear()
         job_ids, box.job_ids = box.job_ids, []
         return job_ids

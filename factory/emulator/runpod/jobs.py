@@ -37,7 +37,7 @@ class Jobs(JobStates):
     def of(self, endpoint_id: str) -> list[Job]:
         """Return all jobs of an endpoint, newest first."""
         line = self._lines.get(endpoint_id)
-        return list(reversed(line.jobs.values())) if line else []
+        return list(reversed(line.jobs.values())) if line is not None else []
 
     async def wait_end(self, job: Job, wait_s: float) -> bool:
         """Wait until a job has ended or is forgotten, at most `wait_s`; say whether it has."""
@@ -60,9 +60,7 @@ class Jobs(JobStates):
         line, job = self._known(endpoint_id, job_id)
         if job.status not in ("FAILED", "TIMED_OUT"):
             raise Refused(400, f"only a FAILED or TIMED_OUT job can be retried; this one is {job.status}")
-        job.retries = 0
-        line.retried += 1
-        self._queue_again(line, job)
+        self._queue_again(line, job, is_retry=False)
         return job
 
     def purge(self, endpoint_id: str) -> int:
@@ -110,6 +108,7 @@ class Jobs(JobStates):
     def worker_lost(self, worker_id: str) -> None:
         """Queue the jobs of a worker that is gone again; those that lost one before fail."""
         for line in self._lines.values():
+            line.leave_all(worker_id)
             for job in list(line.running.get(worker_id, {}).values()):
                 self._lose(line, job)
         self.stops.forget(worker_id)
@@ -179,13 +178,11 @@ class Jobs(JobStates):
         job.is_streaming = True
         job.stream.append(chunk)
 
-    def heard(self, worker: Worker, job_ids: Collection[str], *, is_ping: bool) -> None:
+    def heard(self, endpoint_id: str, worker_id: str, job_ids: Collection[str]) -> None:
         """Note what a worker says that it has: a job of its that it hasn't named for a while is lost."""
         now = self.clock.now()
-        if is_ping:
-            self._sightings.ping((worker.endpoint_id, worker.id), now)
-        line = self._line(worker.endpoint_id)
-        for job in list(line.running.get(worker.id, {}).values()):
+        line = self._line(endpoint_id)
+        for job in list(line.running.get(worker_id, {}).values()):
             if job.id in job_ids:
                 self._sightings.name(job, now)
             elif self._sightings.is_missed(job, now):
