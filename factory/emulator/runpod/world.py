@@ -17,6 +17,8 @@ from factory.emulator.runpod import world_rules as rules
 from factory.emulator.runpod.catalogue import Catalogue, Tier
 from factory.emulator.runpod.clock import Clock
 from factory.emulator.runpod.entities import Endpoint, Login, Person, Release, Secret, Template, Volume
+from factory.emulator.runpod.pods import Pod
+from factory.emulator.runpod.records import Records
 from factory.emulator.runpod.refusals import Refused
 from factory.emulator.runpod.store import Store
 
@@ -46,6 +48,7 @@ class World:
         self.endpoints: dict[str, Endpoint] = self._loaded("endpoint")
         self.logins: dict[str, Login] = self._loaded("login")
         self.secrets: dict[str, Secret] = self._loaded("secret")
+        self.pods: Records[Pod] = Records(store, "pod")
         stored: list[Person] = store.load("person") if store else []
         self.person = person or (stored[0] if stored else Person())
         self._save("person", self.person)
@@ -225,7 +228,7 @@ class World:
             self._dropped("template", self.templates, template.id)
 
     def _check_endpoint(self, endpoint: Endpoint) -> None:
-        rules.check_template(endpoint.template_id, self.templates)
+        rules.check_template(endpoint, self.templates)
         rules.check_login(endpoint.container, self.logins)
         rules.check_workers(endpoint)
         rules.check_places(endpoint, self.volumes, self._catalogue.data_centers)

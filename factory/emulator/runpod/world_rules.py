@@ -93,13 +93,14 @@ def check_quota(endpoint: Endpoint, held: Iterable[Endpoint], quota: int) -> Non
         )
 
 
-def check_template(template_id: str | None, templates: Mapping[str, Template]) -> None:
-    """Recorded: both texts. The template must be there, and made for serverless."""
-    if template_id is None:
+def check_template(endpoint: Endpoint, templates: Mapping[str, Template]) -> None:
+    """Recorded: both texts. A linked template must be there (and not be bound to another endpoint), for serverless."""
+    if endpoint.template_id is None:
         return
-    if template_id not in templates:
+    template = templates.get(endpoint.template_id)
+    if template is None or template.bound_endpoint_id not in (None, endpoint.id):
         raise Refused(404, "Unable to find template")
-    if not templates[template_id].is_serverless:
+    if not template.is_serverless:
         raise Refused(422, "Serverless endpoints cannot use pod templates. Please use a serverless template.")
 
 

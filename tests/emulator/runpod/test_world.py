@@ -102,6 +102,13 @@ REFUSED: dict[str, tuple[Callable[[World, dict[str, str]], object], int, str]] =
         422,
         "Serverless endpoints cannot use pod templates. Please use a serverless template.",
     ),
+    "another endpoint's template": (
+        lambda w, _: w.create_endpoint(
+            an_endpoint(template_id=w.template_of(w.create_endpoint(an_endpoint(workers_max=0))).id)
+        ),
+        404,
+        "Unable to find template",
+    ),
     "no such template": (
         lambda w, _: w.create_endpoint(an_endpoint(template_id="nowhere")),
         404,
@@ -174,7 +181,7 @@ def test_refused_and_nothing_changed(world: World, case: str) -> None:
         act(world, ids)
     assert refusal.value.status == status
     assert words.replace("{volume}", ids["volume"]) in refusal.value.message
-    if case != "two volumes in a data centre":  # which makes the second volume itself
+    if case not in ("two volumes in a data centre", "another endpoint's template"):  # which make the second themselves
         assert _everything(world) == before
 
 
