@@ -16,13 +16,25 @@ RunPod has no idempotency keys (docs.runpod.io, read 2026-11-23), and names of v
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from factory.clients.runpod.errors import is_certainly_undone
 from factory.errors import AmbiguousName, CloudFailed, CloudRefused, CloudUnreachable, ProvisionError
 
 T = TypeVar("T")
+
+
+class HasId(Protocol):
+    """What RunPod has given an id."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+
+H = TypeVar("H", bound=HasId)
 
 PAUSES_S = (0.5, 1.5, 3.0)  # before each look: a create that was cut off may still be under way at RunPod
 CREATES = 3
@@ -88,3 +100,17 @@ def _look(
         if found is not None:
             return found
     return None
+
+
+def only(found: Iterable[H], what: str) -> H | None:
+    """Return the one thing that was found; None when there is none. Raises AmbiguousName when there are several."""
+    things = list(found)
+    if len(things) > 1:
+        ids = [thing.id for thing in things]
+        raise AmbiguousName(
+            f"RunPod has {len(things)} of this name ({', '.join(ids)})",
+            where=what,
+            fix="delete all but one at console.runpod.io, or rename them",
+            details={"ids": ids},
+        )
+    return things[0] if things else None
