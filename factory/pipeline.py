@@ -91,9 +91,18 @@ class Walk:
     fingerprint: str = ""  # of what the stage gave: the same again is "unchanged"
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a stage ended."""
+
+    state: Literal["done", "unchanged", "failed"]
+    summary: str
+    seconds: float
+
+
 @dataclass
 class Line:
-    """One recipe on the road; `tell` gives the listener of a stage, `seconds` what each stage took.
+    """One recipe on the road; `tell` gives the listener of a stage, `stages` how each has ended.
 
     `known` holds the fingerprints of an earlier walk (a release's journal): a stage that gives the same is unchanged.
     """
@@ -105,13 +114,13 @@ class Line:
     is_forced: bool = False
     known: Mapping[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
-    seconds: dict[Stage, float] = field(default_factory=dict)
+    stages: dict[Stage, Ended] = field(default_factory=dict)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What check found, with the model's files in hand; raises CheckError with every `error` of them."""
         models = self.models
-        with self._stage("check") as stage:
+        with self.stage("check") as stage:
             found = check(self.file, models)
             warnings = [finding for finding in found if finding.severity == "warning"]
             for finding in warnings:
@@ -125,7 +134,7 @@ class Line:
     @cached_property
     def models(self) -> tuple[ModelFiles, ...]:
         """The models' exact files."""
-        with self._stage("resolve") as stage:
+        with self.stage("resolve") as stage:
             models = resolve(self.file.recipe, self.doors.hub, stage.tell)
             for warning in (warning for model in models for warning in model.warnings):
                 stage.tell(Progress("note", "resolve", warning))
@@ -139,7 +148,7 @@ class Line:
     def plan(self) -> DiskPlan:
         """The disks, from an estimate of the image."""
         models, neighbours = self.models, self.neighbours
-        with self._stage("size") as stage:
+        with self.stage("size") as stage:
             plan = size(self.file.recipe, models, neighbours=neighbours)
             for warning in (*plan.warnings, *map(str, findings_from_fits(plan.fits, self.file))):
                 stage.tell(Progress("note", "size", warning))
@@ -168,7 +177,7 @@ class Line:
     def context(self) -> Context:
         """The build context, its base pinned by digest where the registry could be asked."""
         models = self.models
-        with self._stage("render") as stage:
+        with self.stage("render") as stage:
             context = render(
                 self.file,
                 models,
@@ -188,7 +197,7 @@ class Line:
         """The image in the engine; checked and sized before a byte is built."""
         self.findings, self.plan  # noqa: B018 - both raise before anything is spent
         context = self.context
-        with self._stage("build") as stage:
+        with self.stage("build") as stage:
             image = build(context, self.doors.engine, self.machine.options, stage.tell, force=self.is_forced)
             stage.is_cached = not image.was_built
             stage.summary = f"{size_text(image.unpacked_bytes)} unpacked"
@@ -198,7 +207,7 @@ class Line:
     def pushed(self) -> PushedImage:
         """The image in the registry."""
         image = self.image
-        with self._stage("push") as stage:
+        with self.stage("push") as stage:
             pushed = push(image, self.doors.engine, stage.tell)
             stage.is_cached = pushed.sent_bytes == 0
             stage.summary = f"{size_text(pushed.sent_bytes)} sent, {pushed.digest[:19]}…"
@@ -223,7 +232,7 @@ class Line:
         volume = self.machine.home / "volumes" / recipe.volume_name if needs_volume else None
         if volume is not None and runs:
             volume.mkdir(parents=True, exist_ok=True)
-        with self._stage("verify") as stage:
+        with self.stage("verify") as stage:
             report = verify(
                 recipe,
                 pushed,
@@ -265,19 +274,26 @@ class Line:
         return folder if baked else None
 
     @contextmanager
-    def _stage(self, name: Stage) -> Iterator[Walk]:
+    def stage(self, name: Stage) -> Iterator[Walk]:
+        """Walk one stage: its beginning, end and time are told, and kept in `stages`."""
         walk, start = Walk(self.tell(name)), time.monotonic()
         walk.tell(Progress("stage", name, "", "started"))
         try:
             yield walk
         except BaseException:
+            self.stages[name] = Ended("failed", walk.summary, time.monotonic() - start)
             walk.tell(Progress("stage", name, "", "failed"))
             raise
-        self.seconds[name] = time.monotonic() - start
         if walk.fingerprint:
             self.fingerprints[name] = walk.fingerprint
         is_unchanged = walk.is_cached or (walk.fingerprint != "" and self.known.get(name) == walk.fingerprint)
+        self.stages[name] = Ended("unchanged" if is_unchanged else "done", walk.summary, time.monotonic() - start)
         walk.tell(Progress("stage", name, walk.summary, "cached" if is_unchanged else "done"))
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What each stage took, in order."""
+        return {name: ended.seconds for name, ended in self.stages.items()}
 
 
 @lru_cache(maxsize=1024)
