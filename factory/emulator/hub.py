@@ -50,7 +50,8 @@ class _Download(FileResponse):
 
 def create_hub(folder: Path, *, tokens: frozenset[str] | None = None, faults: Sequence[Fault] = ()) -> Starlette:
     """Make the hub's application. Raises NotADirectoryError when there is no such folder."""
-    hub = _Hub(Repositories(folder), tokens)
+    repositories = Repositories(folder)
+    hub = _Hub(repositories, tokens)
     calls: list[Call] = []
     due = list(faults)
     repo = "/{org}/{name}"
@@ -69,7 +70,7 @@ def create_hub(folder: Path, *, tokens: frozenset[str] | None = None, faults: Se
         middleware=[Middleware(Faults, faults=due, calls=calls)],
         exception_handlers={HTTPException: _refused, BadHubFile: _broken},
     )
-    app.state.calls, app.state.faults = calls, due
+    app.state.calls, app.state.faults, app.state.repositories = calls, due, repositories
     return app
 
 

@@ -130,6 +130,7 @@ class Endpoint:
     execution_timeout_ms: int = 0  # 0: none of its own
     flashboot: Literal["OFF", "FLASHBOOT", "PRIORITY_FLASHBOOT"] = "OFF"
     model_references: list[str] = field(default_factory=list)
+    own_env: dict[str, str] = field(default_factory=dict)  # what GraphQL's `env` laid over the template's
     version: int = 1
     releases: list[Release] = field(default_factory=list)
     created_at: float = 0.0
@@ -177,6 +178,17 @@ class Worker:
     restarts: int = 0
     exit_code: int | None = None
     problem: str = ""  # why it is UNHEALTHY or THROTTLED
+
+
+@dataclass(slots=True)
+class Charge:
+    """What one endpoint or volume cost in one hour, by component, in US dollars (bill.py)."""
+
+    id: str
+    kind: Literal["serverless", "volume"]
+    resource_id: str
+    hour: int  # its first second, since the epoch
+    amounts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,6 @@ from typing import Any
 from factory.emulator.runpod.catalogue import Catalogue, Gpu, best_first, fits_cuda
 from factory.emulator.runpod.entities import Container
 from factory.emulator.runpod.pods import Pod
-from factory.emulator.runpod.records import Records
 from factory.emulator.runpod.refusals import Refused
 from factory.emulator.runpod.rest_containers import container_view, merged, template_named
 from factory.emulator.runpod.rest_pod_rules import changed_mounts, checked_mounts
@@ -43,7 +42,7 @@ class PodRoutes:
     def __init__(self, world: World, catalogue: Catalogue) -> None:
         self._world = world
         self._catalogue = catalogue
-        self.pods: Records[Pod] = Records(world.store, "pod")
+        self.pods = world.pods
 
     def handlers(self) -> dict[str, Handler]:
         """Return them by operationId."""
