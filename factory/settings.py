@@ -8,6 +8,10 @@ Variables:
     FACTORY_BASE                 base image that stands in for every recipe's own (no registry in reach)
     FACTORY_NETWORK, FACTORY_CA  network and CA bundle for builds; flags of `factory build` win
     http_proxy, https_proxy, no_proxy   handed to builds (not for the upper-case forms: see docs/commands.md)
+    RUNPOD_API_KEY               the key of your RunPod account (console.runpod.io, Settings, API keys)
+    RUNPOD_API                   which management API to use: rest (default) or graphql
+    RUNPOD_API_BASE_URL          RunPod's management, default https://api.runpod.io
+    RUNPOD_ENDPOINT_BASE_URL     RunPod's job API, default https://api.runpod.ai/v2
     DOCKERHUB_API                Docker Hub's API, default https://hub.docker.com
     FACTORY_HOME                 where factory keeps downloads and reports, default ./.factory
 """
@@ -15,9 +19,11 @@ Variables:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from factory.errors import SettingsError
 
@@ -40,6 +46,10 @@ class Settings:
     registry_username: str | None = None
     registry_password: str | None = field(default=None, repr=False)
     dockerhub_api: str = "https://hub.docker.com"
+    runpod_key: str | None = field(default=None, repr=False)
+    runpod_api: Literal["rest", "graphql"] = "rest"
+    runpod_api_url: str = "https://api.runpod.io"
+    runpod_jobs_url: str = "https://api.runpod.ai/v2"
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -50,6 +60,9 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     network = environ.get("FACTORY_NETWORK")
     if network not in (None, "", "host", "none", "bridge", "default"):
         raise SettingsError(f"unknown network ({network})", where="FACTORY_NETWORK", fix="use host, or unset it")
+    api = environ.get("RUNPOD_API") or "rest"
+    if api not in ("rest", "graphql"):
+        raise SettingsError(f"unknown API ({api})", where="RUNPOD_API", fix="use rest or graphql, or unset it")
     config = Path(environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json"
     return Settings(
         home=Path(environ.get("FACTORY_HOME", ".factory")),
@@ -66,7 +79,19 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         registry_username=environ.get("FACTORY_REGISTRY_USERNAME") or None,
         registry_password=environ.get("FACTORY_REGISTRY_PASSWORD") or None,
         dockerhub_api=(environ.get("DOCKERHUB_API") or "https://hub.docker.com").rstrip("/"),
+        runpod_key=(environ.get("RUNPOD_API_KEY") or "").strip() or None,
+        runpod_api="graphql" if api == "graphql" else "rest",
+        runpod_api_url=_url("RUNPOD_API_BASE_URL", "https://api.runpod.io", environ),
+        runpod_jobs_url=_url("RUNPOD_ENDPOINT_BASE_URL", "https://api.runpod.ai/v2", environ),
     )
+
+
+def _url(name: str, default: str, environ: Mapping[str, str]) -> str:
+    """Return a base URL without a slash at its end."""
+    url = (environ.get(name) or default).strip().rstrip("/")
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", url):
+        raise SettingsError("not a base URL", where=name, fix=f"use one such as {default}, or unset it")
+    return url
 
 
 def secrets(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:

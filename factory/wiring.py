@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from factory.errors import CloudDenied
 from factory.records import BuildOptions
 from factory.references import parse, with_prefix
 from factory.settings import Settings, secrets
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from factory.clients.credentials import Credentials
     from factory.ledger import Ledger
     from factory.pipeline import Machine
-    from factory.ports import Engine, ImageDirectory, ModelHub, Registry
+    from factory.ports import Cloud, Engine, ImageDirectory, Jobs, ModelHub, Registry
     from factory.recipe.load import RecipeFile
 
 
@@ -82,6 +83,44 @@ def download(url: str, path: Path) -> None:
     from factory.clients.downloads import download
 
     download(url, path)
+
+
+@dataclass
+class Account:
+    """The doors to one RunPod account, for all recipes of a run."""
+
+    settings: Settings
+
+    @cached_property
+    def cloud(self) -> Cloud:
+        """RunPod's management, by the API that RUNPOD_API names. Raises CloudDenied without a key."""
+        from factory.clients.runpod.graphql import GraphqlAccount, GraphqlClient
+        from factory.clients.runpod.graphql_cloud import GraphqlCloud
+        from factory.clients.runpod.rest import RestCloud
+        from factory.clients.runpod.transport import RunPodClient
+
+        client = RunPodClient(self.settings.runpod_api_url, self._key)
+        if self.settings.runpod_api == "graphql":
+            return GraphqlCloud(client)
+        return RestCloud(client, GraphqlAccount(GraphqlClient(client)))
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """RunPod's job API. Raises CloudDenied without a key."""
+        from factory.clients.runpod.jobs import JobClient
+        from factory.clients.runpod.transport import RunPodClient
+
+        return JobClient(RunPodClient(self.settings.runpod_jobs_url, self._key))
+
+    @property
+    def _key(self) -> str:
+        if self.settings.runpod_key is None:
+            raise CloudDenied(
+                "no key for RunPod's account",
+                where="RUNPOD_API_KEY",
+                fix="set it to a key of console.runpod.io (Settings, API keys), or start `factory emulator`",
+            )
+        return self.settings.runpod_key
 
 
 def machine(

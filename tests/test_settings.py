@@ -15,6 +15,8 @@ def test_an_empty_environment_gives_the_public_services() -> None:
     read = settings.read({})
     assert read.hub_endpoint == "https://huggingface.co"
     assert read.dockerhub_api == "https://hub.docker.com"
+    assert (read.runpod_api_url, read.runpod_jobs_url) == ("https://api.runpod.io", "https://api.runpod.ai/v2")
+    assert (read.runpod_key, read.runpod_api) == (None, "rest")
     assert (read.docker_host, read.registry_prefix, read.network, read.ca_file) == (None, None, None, None)
 
 
@@ -32,8 +34,14 @@ def test_values_are_taken_from_the_environment(tmp_path: Path) -> None:
             "FACTORY_NETWORK": "host",
             "FACTORY_CA": str(ca),
             "http_proxy": "http://p:1",
+            "RUNPOD_API_KEY": " rpa_x\n",
+            "RUNPOD_API": "graphql",
+            "RUNPOD_API_BASE_URL": "http://127.0.0.1:8100/",
+            "RUNPOD_ENDPOINT_BASE_URL": "http://127.0.0.1:8100/v2/",
         }
     )
+    assert (read.runpod_key, read.runpod_api) == ("rpa_x", "graphql")
+    assert (read.runpod_api_url, read.runpod_jobs_url) == ("http://127.0.0.1:8100", "http://127.0.0.1:8100/v2")
     assert read.hub_endpoint == "http://127.0.0.1:8101"
     assert read.docker_config == tmp_path / "config.json"
     assert (read.docker_host, read.network, read.ca_file) == ("unix:///x.sock", "host", ca)
@@ -46,6 +54,15 @@ def test_values_are_taken_from_the_environment(tmp_path: Path) -> None:
     [
         ({"FACTORY_CA": "/nowhere.pem"}, "FACTORY_CA: no such file (/nowhere.pem); name a PEM bundle, or unset it"),
         ({"FACTORY_NETWORK": "hots"}, "FACTORY_NETWORK: unknown network (hots); use host, or unset it"),
+        ({"RUNPOD_API": "soap"}, "RUNPOD_API: unknown API (soap); use rest or graphql, or unset it"),
+        (
+            {"RUNPOD_API_BASE_URL": "api.runpod.io"},
+            "RUNPOD_API_BASE_URL: not a base URL; use one such as https://api.runpod.io, or unset it",
+        ),
+        (
+            {"RUNPOD_ENDPOINT_BASE_URL": "https://user:pw@api.runpod.ai/v2"},
+            "RUNPOD_ENDPOINT_BASE_URL: not a base URL; use one such as https://api.runpod.ai/v2, or unset it",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_sentence(environ: dict[str, str], sentence: str) -> None:
@@ -58,8 +75,9 @@ def test_a_wrong_value_is_one_sentence(environ: dict[str, str], sentence: str) -
 
 def test_secrets_are_not_in_the_repr() -> None:
     """Printing the settings shows no token and no password."""
-    text = repr(settings.read({"HF_TOKEN": "hf_secret", "FACTORY_REGISTRY_PASSWORD": "hunter2"}))
-    assert "hf_secret" not in text and "hunter2" not in text
+    hidden = {"HF_TOKEN": "hf_secret", "FACTORY_REGISTRY_PASSWORD": "hunter2", "RUNPOD_API_KEY": "rpa_secret"}
+    text = repr(settings.read(hidden))
+    assert not [value for value in hidden.values() if value in text]
 
 
 def test_secrets_are_picked_by_name() -> None:
