@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.datastructures import State
 from starlette.responses import JSONResponse
@@ -25,12 +23,14 @@ from factory.emulator.hub import create_hub
 from factory.emulator.runpod.box import Box, make_box
 from factory.emulator.runpod.catalogue import Catalogue
 from factory.emulator.runpod.clock import Clock, RealClock
+from factory.emulator.runpod.control import create_control
 from factory.emulator.runpod.entities import Person
+from factory.emulator.runpod.graphql_face import create_graphql
+from factory.emulator.runpod.job_api import create_job_api
+from factory.emulator.runpod.launcher import Launcher
+from factory.emulator.runpod.rest import create_rest
 from factory.emulator.runpod.store import Store
 from factory.emulator.runpod.world import World
-
-if TYPE_CHECKING:
-    from factory.emulator.runpod.launcher import Launcher
 
 MANAGEMENT = frozenset(
     [
@@ -117,15 +117,14 @@ def create_runpod(
     catalogue = catalogue or Catalogue.snapshot()
     world = World(clock, catalogue, Store(state) if state else None, person)
     box = make_box(clock, world, catalogue, launcher, keys=keys, faults=faults, calls=calls)
-    faces: dict[str, ASGIApp] = {}
-    for face, module, maker in (
-        ("rest", "rest", "create_rest"),
-        ("graphql", "graphql_face", "create_graphql"),
-        ("jobs", "job_api", "create_job_api"),
-        ("control", "control", "create_control"),
-    ):
-        with contextlib.suppress(ImportError, AttributeError):  # until the other faces are there
-            faces[face] = getattr(importlib.import_module(f"{__package__}.{module}"), maker)(box)
+    box.has_hub = hub is not None
+    faces = {
+        "rest": create_rest(box),
+        "graphql": create_graphql(box),
+        "jobs": create_job_api(box),
+        "control": create_control(box),
+    }
     if hub:
-        faces["hub"] = create_hub(hub)
+        faces["hub"] = models = create_hub(hub)
+        box.models = models.state.repositories
     return Runpod(box, faces)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib
 import logging
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from factory.emulator.faults import Call, Fault
+from factory.emulator.hub_repos import Repositories
+from factory.emulator.runpod.catalogue import Catalogue
 from factory.emulator.runpod.clock import Clock
+from factory.emulator.runpod.disks import Disks
+from factory.emulator.runpod.fleet import Fleet
+from factory.emulator.runpod.jobs import Jobs
+from factory.emulator.runpod.launcher import Launcher
+from factory.emulator.runpod.troubles import Troubles
 from factory.emulator.runpod.world import World
-
-if TYPE_CHECKING:
-    from factory.emulator.runpod.catalogue import Catalogue
-    from factory.emulator.runpod.fleet import Fleet
-    from factory.emulator.runpod.jobs import Jobs
-    from factory.emulator.runpod.launcher import Launcher
-    from factory.emulator.runpod.troubles import Troubles
 
 TICK_S = 0.1
 """Real seconds between two ticks of a box that is served."""
@@ -35,8 +34,8 @@ class Box:
     """One emulated account; every face works on this.
 
     `keys` are the API keys that are valid (None: any that isn't empty). `worker_key` is what the box gives its own
-    workers, always valid. `worker_env` is what every worker gets beside RunPod's own environment (HF_ENDPOINT of a hub
-    that is served here). `url` is where workers reach the box, `loop` where it runs; empty until it is served.
+    workers, always valid. `url` is where workers reach the box, `loop` where it runs; empty until it is served. With
+    `has_hub` workers are told that the Hub is here as well; `models` are its repositories. `scratch` goes with the box.
     """
 
     clock: Clock
@@ -49,9 +48,11 @@ class Box:
     calls: list[Call] = field(default_factory=list)
     keys: frozenset[str] | None = None
     worker_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
-    worker_env: dict[str, str] = field(default_factory=dict)
     url: str = ""
     loop: asyncio.AbstractEventLoop | None = None
+    has_hub: bool = False
+    scratch: TemporaryDirectory[str] | None = None
+    models: Repositories | None = None
 
     def accepts(self, scope: Scope) -> bool:
         """Say whether a call brings a valid key: `Authorization: Bearer KEY` or the bare key, or `?api_key=`."""
@@ -60,14 +61,14 @@ class Box:
 
     def serve_at(self, url: str) -> None:
         """Hear under which URL the box is being served."""
-        self.url = url
+        self.url = self.fleet.url = url
+        if self.has_hub:
+            self.fleet.worker_env["HF_ENDPOINT"] = url
 
     async def tick(self) -> None:
         """Let everything happen that is due by the clock."""
-        if self.jobs is not None:
-            self.jobs.tick()
-        if self.fleet is not None:
-            await self.fleet.tick()
+        self.jobs.tick()
+        await self.fleet.tick()
 
     async def run(self) -> None:
         """Tick until cancelled; a tick that fails is logged, and the next one comes."""
@@ -81,10 +82,11 @@ class Box:
 
     async def close(self) -> None:
         """Stop the workers, and let go of the state folder."""
-        if self.fleet is not None:
-            await self.fleet.stop_all()
+        await self.fleet.stop_all()
         if self.world.store:
             self.world.store.close()
+        if self.scratch:
+            self.scratch.cleanup()
 
 
 def make_box(
@@ -97,25 +99,27 @@ def make_box(
     faults: list[Fault] | None = None,
     calls: list[Call] | None = None,
 ) -> Box:
-    """Wire a box around a world."""
-    made: dict[str, Any] = {"jobs": None, "fleet": None, "troubles": None}
-    with contextlib.suppress(ImportError):  # until the other parts are there
-        made["jobs"] = importlib.import_module(f"{__package__}.jobs").Jobs(world)
-        made["troubles"] = importlib.import_module(f"{__package__}.troubles").Troubles(world, catalogue)
-        made["fleet"] = importlib.import_module(f"{__package__}.fleet").Fleet(
-            world, catalogue, made["jobs"], launcher, made["troubles"]
-        )
-    return Box(
+    """Wire a box around a world. Volumes lie in the world's state folder, or in one that goes with the box."""
+    jobs = Jobs(world)
+    troubles = Troubles(world, catalogue)
+    scratch = TemporaryDirectory(prefix="runpod-volumes-") if launcher and not world.store else None
+    folder = Path(scratch.name) if scratch else world.store.folder / "volumes" if world.store else None
+    disks = Disks(folder) if launcher and folder else None
+    fleet = Fleet(world, catalogue, jobs, launcher, troubles, disks)
+    box = Box(
         clock,
         world,
         catalogue,
-        made["jobs"],
-        made["fleet"],
-        made["troubles"],
+        jobs,
+        fleet,
+        troubles,
         faults if faults is not None else [],
         calls if calls is not None else [],
         keys,
+        scratch=scratch,
     )
+    fleet.worker_key = box.worker_key
+    return box
 
 
 def key_of(scope: Scope) -> str:
@@ -123,4 +127,5 @@ def key_of(scope: Scope) -> str:
     header = Headers(scope=scope).get("authorization", "")
     if key := header.removeprefix("Bearer ").strip():
         return key
-    return parse_qs(scope["query_string"].decode("latin-1")).get("api_key", [""])[0]
+    query: str = scope["query_string"].decode("latin-1")
+    return parse_qs(query).get("api_key", [""])[0]

@@ -62,7 +62,7 @@ def test_hub_is_there_when_it_is_given(tmp_path: Path) -> None:
             "endpoints": [],
         }
         assert runpod.calls[0].path == "/api/models/org/name"
-        assert runpod.box.worker_env == {"HF_ENDPOINT": runpod.url}
+        assert runpod.box.fleet.worker_env == {"HF_ENDPOINT": runpod.url}
 
 
 def test_box_lives_as_long_as_its_server(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -148,12 +147,3 @@ def test_no_json_is_said(client: TestClient) -> None:
     assert client.post(f"{AT}/faults", content=b'{"kind"').json()["error"].startswith("the body is no JSON")
     assert client.get(f"{AT}/weather").status_code == 404
     assert client.request("DELETE", f"{AT}/person").status_code == 405
-
-
-@pytest.fixture(autouse=True)
-def _released(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No held call outlives its test."""
-    yield
-    if "served" in request.fixturenames:
-        for fault in request.getfixturevalue("served").faults:
-            fault.release()
