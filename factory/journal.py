@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,14 +31,15 @@ class Memory:
     """One recipe's memory.
 
     `fingerprints` are of the last walk's stages; `verified` is the digest that verify proved, with the image's size;
-    `tested` says which deployment answered which tests; `before` is set from before RunPod is changed until the tests
-    have passed.
+    `tested` says which deployment answered which tests. From before RunPod is changed until the tests have passed,
+    `pending` says what kind of release is under way, and `before` what was there.
     """
 
     fingerprints: dict[str, str] = field(default_factory=dict)
     verified: str = ""
     size: ImageSize | None = None
     tested: str = ""
+    pending: Literal["", "first", "update"] = ""
     before: Before | None = None
 
 

@@ -1,0 +1,235 @@
+"""The whole road: a recipe becomes a live endpoint that answers its test jobs.
+
+    check → resolve → size → render → build → push → verify → provision → run
+
+What is unchanged is not done again: an image that the registry has is not built, a digest that was proved is not proved
+anew, an account that is as it should be is left alone, a deployment that answered these tests is not asked again. When
+the test jobs fail on a new release, what was there before is put back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from factory.account import Endpoint, EndpointSpec, JobRequest, TemplateSpec
+from factory.errors import (
+    FactoryError,
+    JobCancelled,
+    JobFailed,
+    JobTimedOut,
+    ReleaseRolledBack,
+    ReleaseStopped,
+    TestJobFailed,
+)
+from factory.journal import Before, Journal
+from factory.live import AccountDoors
+from factory.pipeline import Line
+from factory.provisioning.observed import ImageState
+from factory.provisioning.plan import Plan
+from factory.recipe.expect import problems
+from factory.recipe.model import Test
+from factory.records import Deployment, DiskPlan, JobAnswer, Progress, PushedImage, Tell
+from factory.stages.plan import plan
+from factory.stages.provision import LoginFor, observe, provision, wait_for_rollout
+from factory.stages.run import run
+from factory.stages.size import size
+from factory.wording import count_text, seconds_text
+
+Look = Callable[[Line, PushedImage], ImageState]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A live endpoint, and what its test jobs answered; `answers` is empty when they had been answered before."""
+
+    deployment: Deployment
+    answers: tuple[JobAnswer, ...]
+
+
+@dataclass
+class Release:
+    """One recipe on its way to a live endpoint.
+
+    `look` says what the registry holds, `login_for` what this machine logs in with; with `runs` False verify starts no
+    container; `is_replacing` lets an endpoint or template that can't be changed be made anew.
+    """
+
+    line: Line
+    account: AccountDoors
+    journal: Journal
+    look: Look
+    login_for: LoginFor
+    runs: bool = True
+    is_replacing: bool = False
+    answers: list[JobAnswer] = field(default_factory=list)
+
+    def walk(self) -> Released:
+        """Walk the road from where it stopped. Raises what the stages raise, ReleaseRolledBack and ReleaseStopped."""
+        line, memory = self.line, self.journal.memory
+        line.known = dict(memory.fingerprints)
+        _ = line.findings, line.plan, line.context
+        memory.fingerprints.update(line.fingerprints)
+        pushed = self._image()
+        disks = self._verified(pushed)
+        deployment = self._provisioned(pushed, disks)
+        self._tested(deployment)
+        return Released(deployment, tuple(self.answers))
+
+    # --- the image ---------------------------------------------------------------------------------------------------
+    def _image(self) -> PushedImage:
+        """Return the image in the registry; where it is there already, the engine is not asked at all."""
+        context = self.line.context
+        digest = None if self.line.is_forced else self.line.doors.registry.digest(context.reference)
+        if digest is None:
+            return self.line.pushed
+        for name in ("build", "push"):
+            with self.line.stage(name) as stage:
+                stage.is_cached, stage.summary = True, f"the registry has {digest[:19]}…"
+        return PushedImage(context.repository, context.tag, digest)
+
+    def _verified(self, pushed: PushedImage) -> DiskPlan:
+        """Prove the image unless this digest was proved before, and size the disks exactly."""
+        line, memory = self.line, self.journal.memory
+        if memory.size and memory.verified == pushed.digest:
+            with line.stage("verify") as stage:
+                stage.is_cached, stage.summary = True, f"proved before: {pushed.digest[:19]}…"
+            return size(line.file.recipe, line.models, image=memory.size, neighbours=line.neighbours)
+        report, disks = line.verify(pushed, runs=self.runs)
+        memory.verified, memory.size = pushed.digest, report.size
+        self.journal.save()
+        return disks
+
+    # --- the account -------------------------------------------------------------------------------------------------
+    def _provisioned(self, pushed: PushedImage, disks: DiskPlan) -> Deployment:
+        line = self.line
+        with line.stage("provision") as stage:
+            observed = observe(self.account.cloud)
+            planned = plan(line.file.recipe, disks, self.look(line, pushed), observed, models=line.models)
+            for finding in planned.findings:
+                if finding.severity == "warning":
+                    stage.tell(Progress("note", "provision", finding.sentence))
+            self._remember(planned)
+            deployment = provision(
+                planned, self.account.cloud, stage.tell, is_replacing=self.is_replacing, login_for=self.login_for
+            )
+            stage.is_cached = not deployment.was_changed
+            stage.summary = f"endpoint {deployment.endpoint_id}"
+            return deployment
+
+    def _remember(self, planned: Plan) -> None:
+        """Write down what to put back before anything is changed; an earlier run's note stays until tests pass."""
+        memory, endpoint, template = self.journal.memory, planned.existing.endpoint, planned.existing.template
+        if not planned.has_changes or memory.pending:
+            return
+        memory.pending = "first"
+        if endpoint is not None and endpoint.spec.workers_max > 0:
+            memory.pending = "update"
+            memory.before = Before(
+                endpoint.id, template.spec if template else _as_template(endpoint.spec), endpoint.spec
+            )
+        self.journal.save()
+
+    # --- the proof ---------------------------------------------------------------------------------------------------
+    def _tested(self, deployment: Deployment) -> None:
+        line, memory = self.line, self.journal.memory
+        tests = line.file.recipe.tests
+        mark = _mark(deployment, tests)
+        with line.stage("run") as stage:
+            if memory.tested == mark and not deployment.was_changed:
+                stage.is_cached, stage.summary = True, f"{count_text(len(tests), 'job')} answered before"
+                return
+            for number, test in enumerate(tests, 1):
+                self.answers.append(self._ask(deployment.endpoint_id, test, number, stage.tell))
+            failed = [answer for answer in self.answers if answer.problems]
+            if failed:
+                self._undo(deployment, failed, stage.tell)
+            stage.summary = f"{count_text(len(tests), 'job')} answered" if tests else "the recipe has no tests"
+        memory.tested, memory.pending, memory.before = mark, "", None
+        self.journal.save()
+
+    def _ask(self, endpoint_id: str, test: Test, number: int, tell: Tell) -> JobAnswer:
+        """Send one test job through the queue, and hold its answer against what the recipe expects."""
+        name = test.name or str(number)
+        jobs, ids = self.account.jobs, []
+        try:
+            result = run(
+                jobs,
+                endpoint_id,
+                JobRequest(test.input),
+                timeout_s=test.timeout_s,
+                tell=tell,
+                on_seen=lambda job: ids.append(job.id),
+            )
+        except JobFailed as error:
+            found = problems(test.expect, error.details.get("output"), str(error.details.get("error") or error.what))
+            return JobAnswer(name, error.details.get("output"), 0.0, found)
+        except (JobTimedOut, JobCancelled) as error:
+            _drop(self.account, endpoint_id, ids)
+            return JobAnswer(name, None, float(test.timeout_s), (error.what,))
+        took_s = ((result.delay_ms or 0) + (result.execution_ms or 0)) / 1000
+        found = problems(test.expect, result.output, None)
+        text = "; ".join(found) or f"answered in {seconds_text(took_s)}"
+        tell(Progress("step", f"job {name}", text, "failed" if found else "done"))
+        return JobAnswer(name, result.output, took_s, found)
+
+    def _undo(self, deployment: Deployment, failed: list[JobAnswer], tell: Tell) -> None:
+        """Put back what was there before this release, and raise what the test jobs said."""
+        memory = self.journal.memory
+        found = [f"{answer.name}: {problem}" for answer in failed for problem in answer.problems]
+        what = f"{len(failed)} of {count_text(len(self.answers), 'test job')} failed: {'; '.join(found)}"
+        where, details = f"endpoint {deployment.endpoint_id}", {"problems": found, "image": deployment.image}
+        fix = "mend the handler or the test's `expect`, then release again"
+        if not memory.pending:
+            raise TestJobFailed(what, where=where, fix=fix, details=details)
+        before = memory.before
+        endpoint = next(e for e in self.account.cloud.endpoints() if e.id == deployment.endpoint_id)
+        if before is not None and before.endpoint_id == endpoint.id:
+            self._put(endpoint, before.template, before.endpoint, tell)
+            error: FactoryError = ReleaseRolledBack(
+                f"{what}; {before.endpoint.image} is back, with its configuration",
+                where=where,
+                fix=fix,
+                details=details | {"restored": before.endpoint.image},
+            )
+        else:
+            stopped = replace(endpoint.spec, workers_min=0, workers_max=0)
+            self._put(endpoint, _as_template(stopped), stopped, tell)
+            error = ReleaseStopped(
+                f"{what}; it is the first release, so its workers are stopped (workers.max 0) and cost nothing",
+                where=where,
+                fix=fix,
+                details=details,
+            )
+        memory.pending, memory.before, memory.tested = "", None, ""
+        self.journal.save()
+        raise error
+
+    def _put(self, endpoint: Endpoint, template_spec: TemplateSpec, spec: EndpointSpec, tell: Tell) -> None:
+        cloud = self.account.cloud
+        tell(Progress("note", "rollback", f"putting back {spec.image}"))
+        template = next(t for t in cloud.templates() if t.spec.name == template_spec.name and not t.is_bound)
+        template = cloud.update_template(template, template_spec)
+        cloud.update_endpoint(endpoint, spec, template)
+        wait_for_rollout(endpoint.id, cloud, tell, limit_s=spec.execution_timeout_ms / 1000)
+
+
+def _as_template(spec: EndpointSpec) -> TemplateSpec:
+    return TemplateSpec(spec.name, spec.image, spec.container_disk_gb, spec.env, spec.login_id)
+
+
+def _mark(deployment: Deployment, tests: tuple[Test, ...]) -> str:
+    """Name a deployment with the tests that it must answer."""
+    asked = json.dumps([test.model_dump(mode="json") for test in tests], sort_keys=True)
+    return f"{deployment.endpoint_id} {deployment.image} {hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+
+
+def _drop(account: AccountDoors, endpoint_id: str, job_ids: list[str]) -> None:
+    """Cancel a test job that nobody waits for any more; that it can't be is no news beside why."""
+    for job_id in set(job_ids):
+        try:
+            account.jobs.cancel(endpoint_id, job_id)
+        except FactoryError:
+            continue
