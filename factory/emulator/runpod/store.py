@@ -25,6 +25,7 @@ CLASSES: dict[str, type[Any]] = {
     "login": entities.Login,
     "secret": entities.Secret,
     "job": entities.Job,
+    "charge": entities.Charge,
     "pod": pods.Pod,
     "cluster": pods.Cluster,
     "delegation": pods.Delegation,

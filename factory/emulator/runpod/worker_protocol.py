@@ -65,14 +65,14 @@ class WorkerProtocol:
             raise
 
     async def _take(self, endpoint_id: str, worker_id: str, _: str, scope: Scope, receive: Receive) -> Answer:
-        jobs = await self._taken(self._joined(endpoint_id, worker_id), 1, scope, receive)
+        jobs = await self._taken(await self._joined(endpoint_id, worker_id), 1, scope, receive)
         return (200, jobs[0]) if jobs else NOTHING
 
     async def _take_batch(self, endpoint_id: str, worker_id: str, _: str, scope: Scope, receive: Receive) -> Answer:
         size = parse_qs(http.query_of(scope)).get("batch_size", ["1"])[0]
         if not size.isdecimal() or not 1 <= int(size) <= MOST_AT_ONCE:
             raise Refused(400, f"batch_size must be 1 to {MOST_AT_ONCE}")
-        jobs = await self._taken(self._joined(endpoint_id, worker_id), int(size), scope, receive)
+        jobs = await self._taken(await self._joined(endpoint_id, worker_id), int(size), scope, receive)
         return (200, jobs) if jobs else NOTHING
 
     async def _taken(self, worker: Worker, count: int, scope: Scope, receive: Receive) -> list[dict[str, Any]]:
@@ -133,9 +133,10 @@ class WorkerProtocol:
         self._jobs.heard(endpoint_id, worker_id, query.get("job_id", [""])[0].split(","))
         return 200, {}
 
-    def _joined(self, endpoint_id: str, worker_id: str) -> Worker:
-        """Return the worker that asks for a job; it joins with its first question, foreign or not."""
-        worker = self._box.fleet.find(endpoint_id, worker_id)
-        if worker is None or worker.joined_at is None:
-            worker = self._box.fleet.joined(worker_id, endpoint_id)
-        return worker
+    async def _joined(self, endpoint_id: str, worker_id: str) -> Worker:
+        """Return the worker that asks for a job: it joins with its first question, foreign or not, and is seen anew."""
+        try:
+            return self._box.fleet.joined(worker_id, endpoint_id)
+        except Refused:  # its container was stopped, and hasn't noticed
+            await asyncio.sleep(REFUSAL_HOLD_S)
+            raise
