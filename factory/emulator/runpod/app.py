@@ -33,18 +33,8 @@ from factory.emulator.runpod.store import Store
 from factory.emulator.runpod.world import World
 
 MANAGEMENT = frozenset(
-    [
-        "serverless",
-        "templates",
-        "network-volumes",
-        "registries",
-        "catalog",
-        "billing",
-        "pods",
-        "clusters",
-        "account",
-        "openapi.json",
-    ]
+    {"serverless", "templates", "network-volumes", "registries", "catalog", "billing", "pods", "clusters", "account"}
+    | {"openapi.json"}
 )
 """The first segments below /v2/ that are REST v2's; an endpoint's id never is one of them."""
 
@@ -57,7 +47,6 @@ class Runpod:
         self._box = box
         self._faces = faces
         self._faulty = Faults(self._dispatch, box.faults, box.calls)
-        self._running: asyncio.Task[None] | None = None
 
     def served_at(self, url: str) -> None:
         """Hear under which URL the application is being served."""
@@ -82,12 +71,13 @@ class Runpod:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._running = asyncio.create_task(self._box.run())
+        running = asyncio.create_task(self._box.run())
+        await asyncio.sleep(0)  # let it begin
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._running.cancel()
+        running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await self._running
+            await running
         await self._box.close()
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -71,14 +71,16 @@ class Box:
         await self.fleet.tick()
 
     async def run(self) -> None:
-        """Tick until cancelled; a tick that fails is logged, and the next one comes."""
+        """Tick until cancelled; a tick that fails is logged, and the next one comes a little later."""
         self.loop = asyncio.get_running_loop()
         while True:
+            pause_s = TICK_S
             try:
                 await self.tick()
             except Exception:
                 log.exception("a tick of the emulator failed")
-            await asyncio.sleep(TICK_S)
+                pause_s = 10 * TICK_S
+            await asyncio.sleep(pause_s)
 
     async def close(self) -> None:
         """Stop the workers, and let go of the state folder."""
