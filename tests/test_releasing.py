@@ -1,0 +1,198 @@
+"""A release: what is unchanged is not done again, and what fails is put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from fake_cloud import FakeCloud
+from fake_engine import FakeEngine
+from fake_hub import FakeHub, FakeRegistry
+from fake_jobs import FakeJobs, completed
+
+from factory import recipe
+from factory.account import JobRequest, JobResult
+from factory.errors import ReleaseRolledBack, ReleaseStopped, TestJobFailed
+from factory.journal import Journal
+from factory.pipeline import Line, Machine
+from factory.ports import ImageDirectory
+from factory.provisioning.observed import ImageState
+from factory.records import HubTag, ImageSize, Progress, PushedImage
+from factory.releasing import Release
+
+BASE = "python:3.11-slim-bookworm"
+SIZE = ImageSize(150_000_000, 420_000_000, is_exact=True)
+RIGHT, WRONG = completed({"a": 1}), completed({"a": 2})
+
+
+class NoDirectory:
+    """Docker Hub's API, which these tests never ask."""
+
+    def tag(self, repository: str, tag: str) -> HubTag:
+        """Refuse."""
+        raise AssertionError("nobody should ask")
+
+
+@dataclass
+class Doors:
+    """Every door in memory."""
+
+    hub: FakeHub = field(default_factory=FakeHub)
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    registry: FakeRegistry = field(default_factory=lambda: FakeRegistry({BASE: "sha256:" + "ab" * 32}))
+    directory: ImageDirectory = field(default_factory=NoDirectory)
+
+
+@dataclass
+class Account:
+    """RunPod in memory."""
+
+    cloud: FakeCloud = field(default_factory=FakeCloud)
+    jobs: FakeJobs = field(default_factory=lambda: FakeJobs(RIGHT))
+
+
+@dataclass
+class Bench:
+    """A recipe, an account and a journal; images are in the registry and proved already."""
+
+    folder: Path
+    doors: Doors = field(default_factory=Doors)
+    account: Account = field(default_factory=Account)
+    ended: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def journal(self) -> Journal:
+        """The journal as it lies on disk."""
+        return Journal.read(self.folder / "home", "demo")
+
+    def release(self, extra: str = "") -> Release:
+        """Write the recipe and put it on the road."""
+        path = self.folder / "demo.yaml"
+        path.write_text(
+            "name: demo\nimage: {repository: acme/demo}\nhandler: echo\n"
+            f"tests: [{{input: {{a: 1}}, expect: {{a: 1}}, timeout_s: 9}}]\n{extra}"
+        )
+        machine = Machine(home=self.folder / "home")
+        context = Line(recipe.load(path), self.doors, machine, self.listener).context
+        digest = "sha256:" + context.digest
+        self.doors.registry.digests[context.reference] = digest
+        journal = self.journal
+        journal.memory.verified, journal.memory.size = digest, SIZE
+        self.ended.clear()
+        line = Line(recipe.load(path), self.doors, machine, self.listener)
+        return Release(line, self.account, journal, look, lambda _registry: None)
+
+    def listener(self, stage: str) -> Callable[[Progress], None]:
+        """Keep how each stage ended."""
+
+        def hear(progress: Progress) -> None:
+            if progress.kind == "stage" and progress.state != "started":
+                self.ended[stage] = progress.state
+
+        return hear
+
+
+def look(line: Line, pushed: PushedImage) -> ImageState:
+    """Say that the image is there."""
+    return ImageState(pushed.reference, size=SIZE, is_public=True)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """An empty account and a folder for recipe and journal."""
+    return Bench(tmp_path)
+
+
+def test_a_first_release_makes_all_and_asks_the_test_jobs(bench: Bench) -> None:
+    """Template and endpoint are made, the test job goes through the endpoint, and the journal has no debt."""
+    released = bench.release().walk()
+    (endpoint,) = bench.account.cloud.held_endpoints.values()
+    assert released.deployment.endpoint_id == endpoint.id
+    assert bench.account.jobs.requests_made == [(endpoint.id, JobRequest({"a": 1}))]
+    assert [answer.problems for answer in released.answers] == [()]
+    memory = bench.journal.memory
+    assert (memory.pending, memory.before) == ("", None) and endpoint.id in memory.tested
+
+
+def test_an_unchanged_release_does_nothing_and_says_so(bench: Bench) -> None:
+    """The second run changes nothing, builds nothing, asks no job, and every stage says "unchanged"."""
+    bench.release().walk()
+    changes, asked = bench.account.cloud.changes(), len(bench.account.jobs.requests_made)
+    released = bench.release().walk()
+    assert bench.account.cloud.changes() == changes and len(bench.account.jobs.requests_made) == asked
+    assert not released.deployment.was_changed and not bench.doors.engine.built
+    assert set(bench.ended.values()) == {"cached"}
+    assert list(bench.ended) == ["resolve", "check", "size", "render", "build", "push", "verify", "provision", "run"]
+
+
+def test_a_release_that_fails_its_tests_is_put_back(bench: Bench) -> None:
+    """Image and configuration of before are there again, the exit code says so, and the next run tries anew."""
+    bench.release().walk()
+    (before,) = bench.account.cloud.held_endpoints.values()
+    (template,) = bench.account.cloud.held_templates.values()
+    bench.account.jobs.script = WRONG
+    with pytest.raises(ReleaseRolledBack, match=r"1 of 1 test job failed: 1: a: .*; acme/demo@sha256:.* is back"):
+        bench.release("env: {NEW: value}\ndisk: {container: 90}\n").walk()
+    (after,) = bench.account.cloud.held_endpoints.values()
+    assert (after.id, after.spec) == (before.id, before.spec)
+    assert [t.spec for t in bench.account.cloud.held_templates.values()] == [template.spec]
+    assert bench.journal.memory.pending == "" and bench.ended["run"] == "failed"
+    bench.account.jobs.script = RIGHT
+    assert bench.release("env: {NEW: value}\n").walk().deployment.was_changed
+
+
+def test_a_first_release_that_fails_costs_nothing(bench: Bench) -> None:
+    """There is nothing to go back to: the workers are stopped, and a mended release starts them again."""
+    bench.account.jobs.script = WRONG
+    for _ in range(2):  # also the second time there is no good release to go back to
+        with pytest.raises(ReleaseStopped, match="its workers are stopped"):
+            bench.release().walk()
+        (endpoint,) = bench.account.cloud.held_endpoints.values()
+        assert (endpoint.spec.workers_min, endpoint.spec.workers_max) == (0, 0)
+    bench.account.jobs.script = RIGHT
+    bench.release().walk()
+    assert next(iter(bench.account.cloud.held_endpoints.values())).spec.workers_max == 3
+
+
+def test_a_job_that_nobody_answers_is_cancelled_and_the_release_put_back(bench: Bench) -> None:
+    """A worker that never comes up is a failed test, and its job doesn't stay in the queue."""
+    bench.release().walk()
+    bench.account.jobs.script = lambda _request: [JobResult("", "IN_QUEUE")]
+    with pytest.raises(ReleaseRolledBack, match="has not ended after"):
+        bench.release("env: {NEW: value}\n").walk()
+    assert bench.account.jobs.cancelled == ["job-2"]
+
+
+def test_a_release_killed_between_the_change_and_its_tests_still_goes_back(bench: Bench) -> None:
+    """What was there before is on disk before anything changes, and the next run goes on with the tests."""
+    bench.release().walk()
+    (before,) = bench.account.cloud.held_endpoints.values()
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    bench.account.jobs.on_look = killed
+    with pytest.raises(KeyboardInterrupt):
+        bench.release("env: {NEW: value}\n").walk()
+    assert bench.journal.memory.pending == "update"
+    bench.account.jobs.on_look = lambda: None
+    bench.account.jobs.script = WRONG
+    with pytest.raises(ReleaseRolledBack):
+        bench.release("env: {NEW: value}\n").walk()
+    assert bench.ended["provision"] == "cached"
+    assert next(iter(bench.account.cloud.held_endpoints.values())).spec == before.spec
+
+
+def test_new_tests_alone_put_nothing_back(bench: Bench) -> None:
+    """When only the tests changed, a failure is theirs: the deployment stays."""
+    bench.release().walk()
+    release = bench.release()
+    test = release.line.file.recipe.tests[0]
+    changed = release.line.file.recipe.model_copy(update={"tests": (test.model_copy(update={"expect": {"a": 9}}),)})
+    release.line.file = replace(release.line.file, recipe=changed)
+    changes = bench.account.cloud.changes()
+    with pytest.raises(TestJobFailed, match="1 of 1 test job failed"):
+        release.walk()
+    assert bench.account.cloud.changes() == changes
