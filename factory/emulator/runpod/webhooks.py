@@ -58,6 +58,11 @@ class Webhooks:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    @property
+    def is_busy(self) -> bool:
+        """Is anything still to be delivered?"""
+        return bool(self._tasks)
+
     async def _deliver(self, job_id: str, url: str, body: bytes) -> None:
         for attempt in range(ATTEMPTS):
             if attempt:
