@@ -95,3 +95,30 @@ OTHER_DATA_CENTERS: frozenset[str] = frozenset(
 
 # CPU endpoints run in one data centre only: runpod-flash, read 2026-11-23.
 CPU_DATA_CENTER = "EU-RO-1"
+
+
+@dataclass(frozen=True, slots=True)
+class CpuInstance:
+    """A CPU worker's size: `id` is what an endpoint names (`cpu3c-4-8`), `disk_gb` its largest container disk."""
+
+    id: str
+    vcpus: int
+    memory_gb: int
+    disk_gb: int
+
+
+def _cpu(flavor: str, vcpus: int, memory_gb: int, disk_gb_per_vcpu: int) -> CpuInstance:
+    return CpuInstance(f"{flavor}-{vcpus}-{memory_gb}", vcpus, memory_gb, vcpus * disk_gb_per_vcpu)
+
+
+# Instance ids (flavour, vCPUs, GB of memory) and the disk per vCPU: 10 GB on cpu3, 15 GB on cpu5c (runpod-flash, read
+# 2026-11-23); REST v2 sells 2 to 32 vCPUs, in powers of two. Ordered by vCPUs, then by disk.
+CPU_INSTANCES: tuple[CpuInstance, ...] = tuple(
+    instance
+    for vcpus in (2, 4, 8, 16, 32)
+    for instance in (
+        _cpu("cpu3g", vcpus, vcpus * 4, 10),
+        _cpu("cpu3c", vcpus, vcpus * 2, 10),
+        _cpu("cpu5c", vcpus, vcpus * 2, 15),
+    )
+)

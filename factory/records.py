@@ -316,3 +316,19 @@ class Report:
     checks: tuple[Check, ...]
     answers: tuple[JobAnswer, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
+
+
+# --- provision -------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A live endpoint. `image` is by digest; `was_changed` says whether this run made or changed anything."""
+
+    recipe: str
+    endpoint_id: str
+    template_id: str
+    volume_id: str | None
+    version: int | None
+    image: str
+    was_changed: bool
+    pools: tuple[str, ...]
+    data_centers: tuple[str, ...]

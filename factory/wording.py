@@ -24,3 +24,12 @@ def seconds_text(seconds: float) -> str:
 def count_text(number: int, noun: str) -> str:
     """Return `1 file` or `2 files`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def money_text(usd: float) -> str:
+    """Return `$4.90`, `$1,234` or `$0.00031`: two decimals, none from a thousand on, two digits below a cent."""
+    if usd >= 1000:
+        return f"${usd:,.0f}"
+    if usd == 0 or usd >= 0.01:
+        return f"${usd:.2f}"
+    return f"${usd:.5f}"

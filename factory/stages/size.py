@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from factory.catalogue import POOLS, Pool
@@ -18,19 +18,20 @@ def size(
     *,
     image: ImageSize | None = None,
     neighbours: Sequence[tuple[str, Sequence[ModelFiles]]] = (),
+    pools: Mapping[str, Pool] = POOLS,
 ) -> DiskPlan:
     """Size both disks and judge each GPU pool.
 
     Without `image` the container disk is an estimate and says so. `neighbours` are the other recipes on the same
-    volume. Raises ContainerDiskTooSmall, VolumeTooSmall, VolumeTooLarge, and VramTooSmall when no pool can hold the
+    volume. `pools` are those of the dated snapshot, unless RunPod's live ones are at hand. Raises ContainerDiskTooSmall, VolumeTooSmall, VolumeTooLarge, and VramTooSmall when no pool can hold the
     weights.
     """
     container = disks.container(recipe, models, image)
     volume = disks.volume(recipe, models, neighbours)
-    return DiskPlan(container, volume, _fits(recipe, models), disks.warnings(container, volume))
+    return DiskPlan(container, volume, _fits(recipe, models, pools), disks.warnings(container, volume))
 
 
-def gpu_pools(recipe: Recipe) -> tuple[str, ...]:
+def gpu_pools(recipe: Recipe, pools: Mapping[str, Pool] = POOLS) -> tuple[str, ...]:
     """Return the pool ids of a recipe, in order: its own, else all with `min_vram_gb` per GPU, cheapest first.
 
     A pool without a published price comes last. Empty for a CPU worker. Raises VramTooSmall when no pool has that
@@ -39,11 +40,11 @@ def gpu_pools(recipe: Recipe) -> tuple[str, ...]:
     if recipe.gpu is None:
         return ()
     if recipe.gpu.pools:
-        return tuple(_pool(name).id for name in recipe.gpu.pools)
+        return tuple(_pool(name, pools).id for name in recipe.gpu.pools)
     least_gb = recipe.gpu.min_vram_gb or 0
-    found = [pool for pool in POOLS.values() if pool.vram_gb >= least_gb]
+    found = [pool for pool in pools.values() if pool.vram_gb >= least_gb]
     if not found:
-        largest = max(POOLS.values(), key=lambda pool: pool.vram_gb)
+        largest = max(pools.values(), key=lambda pool: pool.vram_gb)
         raise VramTooSmall(
             f"no GPU pool has {least_gb:g} GB per GPU, the largest is {largest.id} with {largest.vram_gb} GB",
             where="gpu.min_vram_gb",
@@ -52,13 +53,13 @@ def gpu_pools(recipe: Recipe) -> tuple[str, ...]:
     return tuple(pool.id for pool in sorted(found, key=_price))
 
 
-def _fits(recipe: Recipe, models: Sequence[ModelFiles]) -> tuple[PoolFit, ...]:
+def _fits(recipe: Recipe, models: Sequence[ModelFiles], pools: Mapping[str, Pool]) -> tuple[PoolFit, ...]:
     if recipe.gpu is None:
         return ()
     gpu, loaded = recipe.gpu, vram.resident(models)
-    fits = tuple(vram.fit(POOLS[name], recipe, gpu, loaded) for name in gpu_pools(recipe))
+    fits = tuple(vram.fit(pools[name], recipe, gpu, loaded) for name in gpu_pools(recipe, pools))
     if all(found.verdict == "error" for found in fits):
-        others = [vram.fit(pool, recipe, gpu, loaded) for pool in sorted(POOLS.values(), key=_price)]
+        others = [vram.fit(pool, recipe, gpu, loaded) for pool in sorted(pools.values(), key=_price)]
         others.sort(key=lambda found: ("fine", "warning", "error").index(found.verdict))
         raise VramTooSmall(
             "no GPU pool of the recipe holds the weights: " + "; ".join(found.sentence for found in fits),
@@ -74,12 +75,12 @@ def _fits(recipe: Recipe, models: Sequence[ModelFiles]) -> tuple[PoolFit, ...]:
     return fits
 
 
-def _pool(name: str) -> Pool:
+def _pool(name: str, pools: Mapping[str, Pool]) -> Pool:
     """Return a pool by id. Raises SizeError with the likeliest one when there is none."""
-    if name not in POOLS:
-        close = get_close_matches(name.upper(), POOLS, n=1, cutoff=0)
+    if name not in pools:
+        close = get_close_matches(name.upper(), pools, n=1, cutoff=0)
         raise SizeError(f"no such GPU pool ({name})", where="gpu.pools", fix=f"did you mean {close[0]}?")
-    return POOLS[name]
+    return pools[name]
 
 
 def _price(pool: Pool) -> tuple[float, int]:

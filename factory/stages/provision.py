@@ -1,0 +1,246 @@
+"""provision: a plan becomes volume, registry login, template and endpoint, in that order.
+
+Each step looks first, by name, right before it creates, so that a run that was killed is taken to its end by the next
+and nothing exists twice. A template's change reaches no endpoint by itself: the endpoint is always saved after it, and
+reads as before until then, so that a run that was killed between the two shows in the next plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from factory.account import Endpoint, Login, Template, Volume
+from factory.errors import CannotChange, PreflightFailed, RolloutTimedOut
+from factory.ports import Cloud
+from factory.provisioning import actions
+from factory.provisioning.actions import Action
+from factory.provisioning.desired import Desired
+from factory.provisioning.observed import NEW, Observed
+from factory.provisioning.plan import Plan
+from factory.records import Deployment, Progress, Tell, tell_nobody
+from factory.references import parse
+from factory.wording import count_text, seconds_text
+
+LoginFor = Callable[[str], tuple[str, str] | None]
+POLL_S = 2.0
+START_LIMIT_S = 420  # RunPod gives a worker 7 minutes to start (docs.runpod.io, read 2026-11-23)
+
+
+def provision(
+    plan: Plan,
+    cloud: Cloud,
+    tell: Tell = tell_nobody,
+    *,
+    is_replacing: bool = False,
+    login_for: LoginFor = lambda _registry: None,
+    limit_s: float | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Deployment:
+    """Carry out a plan, and wait until no worker runs an older configuration.
+
+    `is_replacing` lets a template or endpoint that can't be changed be removed and made again. `login_for` gives user
+    and password for a registry. `limit_s` is for the workers to roll: by default a worker's start and one job's time.
+    Raises PreflightFailed, CannotChange and AmbiguousName before anything is made, RolloutTimedOut, and what the port
+    raises.
+    """
+    blocker = plan.blocker(is_replacing=is_replacing)
+    if blocker:
+        raise blocker
+    if not plan.image.is_pushed:
+        raise PreflightFailed(
+            "the image is not in its registry", where=plan.image.reference, fix="run `factory build RECIPE --push`"
+        )
+    work = _Work(plan, cloud, tell, login_for)
+    volume = work.volume()
+    login = work.login()
+    desired = plan.desired.with_ids(
+        volume_id=volume.id if volume else None,
+        login_id=login.id if login else None,
+        data_center=volume.data_center if volume else None,
+    )
+    template = work.template(desired)
+    endpoint = work.endpoint(desired, template)
+    if plan.existing.endpoint is not None or work.was_changed:
+        wait_for_rollout(
+            endpoint.id,
+            cloud,
+            tell,
+            limit_s=limit_s or START_LIMIT_S + desired.endpoint.execution_timeout_ms / 1000,
+            pause=pause,
+        )
+    return Deployment(
+        recipe=plan.recipe,
+        endpoint_id=endpoint.id,
+        template_id=template.id,
+        volume_id=volume.id if volume else None,
+        version=endpoint.version,
+        image=desired.endpoint.image,
+        was_changed=work.was_changed,
+        pools=desired.endpoint.pools,
+        data_centers=desired.endpoint.data_centers,
+    )
+
+
+@dataclass(slots=True)
+class _Work:
+    """One plan being carried out."""
+
+    plan: Plan
+    cloud: Cloud
+    tell: Tell
+    login_for: LoginFor
+    was_changed: bool = False
+
+    def volume(self) -> Volume | None:
+        wish = self.plan.desired.volume
+        if wish is None:
+            return None
+        action, volume = self._planned("volume"), self.plan.existing.volume
+        if action.kind == "create" or action.id == NEW:
+            action, volume = actions.for_volume(wish, self.plan.data_centers, self.cloud.volumes())
+        _refuse(action)
+        if volume is None:
+            assert wish.data_center is not None, "a volume without a place is impossible, which was refused"
+            self._say(action, f"in {wish.data_center}, {wish.size_gb} GB")
+            return self.cloud.create_volume(wish.name, wish.data_center, wish.size_gb)
+        if action.kind == "update":
+            self._say(action, f"{volume.size_gb} → {wish.size_gb} GB")
+            return self.cloud.grow_volume(volume, wish.size_gb)
+        return volume
+
+    def login(self) -> Login | None:
+        name = self.plan.desired.login
+        if name is None:
+            return None
+        action, login = self._planned("login"), self.plan.existing.login
+        if action.kind == "create" or action.id == NEW:
+            action, login = actions.for_login(name, self.cloud.logins())
+        _refuse(action)
+        if login is not None:
+            return login
+        pair = self.login_for(parse(self.plan.image.reference).registry)
+        if pair is None:
+            raise PreflightFailed(
+                "the image is private, and this machine has no login for its registry",
+                where=self.plan.image.reference,
+                fix="run `docker login`",
+            )
+        self._say(action, "")
+        return self.cloud.create_login(name, *pair)
+
+    def template(self, desired: Desired) -> Template:
+        spec = desired.template
+        action, template = self._planned("template"), self.plan.existing.template
+        if action.kind == "create":
+            action, template = actions.for_template(spec, desired.login, self.cloud.templates())
+        if action.kind == "replace" and template is not None:
+            self._say(action, "")
+            self.cloud.delete_template(template)
+            return self.cloud.create_template(spec)
+        _refuse(action)
+        if template is None:
+            self._say(action, "")
+            return self.cloud.create_template(spec)
+        if action.kind == "update":
+            self._say(action, _fields(action))
+            return self.cloud.update_template(template, spec)
+        return template
+
+    def endpoint(self, desired: Desired, template: Template) -> Endpoint:
+        spec, name = desired.endpoint, desired.volume.name if desired.volume else None
+        action, endpoint = self._planned("endpoint"), self.plan.existing.endpoint
+        if action.kind == "create":
+            action, endpoint = actions.for_endpoint(spec, desired.login, name, self.cloud.endpoints())
+        if action.kind == "replace" and endpoint is not None:
+            self._say(action, "")
+            self.cloud.delete_endpoint(endpoint)
+            return self.cloud.create_endpoint(spec, template)
+        _refuse(action)
+        if endpoint is None:
+            self._say(action, "")
+            return self.cloud.create_endpoint(spec, template)
+        if action.kind in ("update", "release"):
+            self._say(action, _fields(action))
+            return self.cloud.update_endpoint(endpoint, spec, template)
+        return endpoint
+
+    def _planned(self, resource: actions.Resource) -> Action:
+        action = self.plan.action(resource)
+        assert action is not None, f"the plan has no {resource}, though the recipe needs one"
+        return action
+
+    def _say(self, action: Action, what: str) -> None:
+        self.was_changed = True
+        verb = {"create": "making", "replace": "replacing"}.get(action.kind, "changing")
+        text = f"{verb} {action.resource} {action.name}{f' ({what})' if what else ''}"
+        self.tell(Progress("step", action.resource, text, "started"))
+
+
+def _fields(action: Action) -> str:
+    return ", ".join(change.field for change in action.changes)
+
+
+def _refuse(action: Action) -> None:
+    """Raise what a second look found in the way: something made by other hands since the plan."""
+    if action.kind in ("impossible", "replace"):
+        raise CannotChange(action.reason, where=f"{action.resource} {action.name}", fix=action.fix)
+
+
+def wait_for_rollout(
+    endpoint_id: str,
+    cloud: Cloud,
+    tell: Tell,
+    *,
+    limit_s: float,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return once no worker runs an older configuration; no worker at all is live at once.
+
+    Raises RolloutTimedOut after `limit_s` seconds of pauses.
+    """
+    waited_s = 0.0
+    while True:
+        rollout = cloud.rollout(endpoint_id)
+        left = rollout.total - rollout.on_latest
+        if not rollout.is_in_progress and left <= 0:
+            workers = f"{count_text(rollout.total, 'worker')} on it" if rollout.total else "no worker is up"
+            tell(Progress("log", "rollout", f"live: {workers}"))
+            return
+        if waited_s >= limit_s:
+            raise RolloutTimedOut(
+                f"{left} of {count_text(rollout.total, 'worker')} still run an older version after "
+                f"{seconds_text(waited_s)}",
+                where=f"endpoint {endpoint_id}",
+                fix="run it again to wait on; a worker leaves after the job that it is at",
+                details={"on_latest": rollout.on_latest, "total": rollout.total},
+            )
+        tell(Progress("log", "rollout", f"rolling: {rollout.on_latest} of {rollout.total} workers on the new version"))
+        pause(POLL_S)
+        waited_s += POLL_S
+
+
+def observe(cloud: Cloud) -> Observed:
+    """Look at the whole account, once: every list in a thread of its own. Raises what the port raises."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        balance = pool.submit(cloud.balance)
+        gpus = pool.submit(cloud.gpus)
+        data_centers = pool.submit(cloud.data_centers)
+        secrets = pool.submit(cloud.secrets)
+        volumes = pool.submit(cloud.volumes)
+        logins = pool.submit(cloud.logins)
+        templates = pool.submit(cloud.templates)
+        endpoints = pool.submit(cloud.endpoints)
+        return Observed(
+            balance.result(),
+            gpus.result(),
+            data_centers.result(),
+            secrets.result(),
+            volumes.result(),
+            logins.result(),
+            templates.result(),
+            endpoints.result(),
+        )

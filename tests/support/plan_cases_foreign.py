@@ -1,0 +1,217 @@
+"""Cases of an account that others have touched as well, of several recipes, and of what stands in the way."""
+
+from __future__ import annotations
+
+from plan_case import (
+    ALL,
+    DEMO,
+    IN_PLACE,
+    NOTHING,
+    Case,
+    Exists,
+    endpoint,
+    template,
+    volume,
+)
+
+FOREIGN = (
+    # --- by other hands
+    Case(
+        "a volume made by hand is taken up, where it is",
+        exists=Exists(volumes=(volume(data_center="EU-CZ-1"),)),
+        actions=ALL | {"volume": "unchanged"},
+    ),
+    Case(
+        "a volume in a data centre that the recipe rules out",
+        {"endpoint": {"data_centers": ["EU-RO-1"]}},
+        Exists(volumes=(volume(data_center="EU-CZ-1"),)),
+        ALL | {"volume": "impossible"},
+        {"volume": ("data_center",)},
+        error="cannot_change",
+    ),
+    Case(
+        "two volumes of one name",
+        exists=Exists(volumes=(volume(), volume(data_center="EU-CZ-1", volume_id="v2"))),
+        actions=ALL | {"volume": "impossible"},
+        error="ambiguous_name",
+    ),
+    Case(
+        "a template of that name is taken up",
+        exists=Exists(templates=(template(),)),
+        actions=ALL | {"template": "update"},
+    ),
+    Case(
+        "a pod template must be replaced",
+        exists=Exists(templates=(template(is_serverless=False),)),
+        actions=ALL | {"template": "replace"},
+        error="cannot_change",
+    ),
+    Case(
+        "a pod template is replaced when asked",
+        exists=Exists(templates=(template(is_serverless=False),)),
+        actions=ALL | {"template": "replace"},
+        is_replacing=True,
+    ),
+    Case(
+        "an endpoint made by hand is taken up",
+        exists=Exists(endpoints=(endpoint(),)),
+        actions=ALL | {"endpoint": "release"},
+    ),
+    Case(
+        "what is not ours in an endpoint is kept",
+        exists=Exists(endpoints=(endpoint(extra={"excluded_gpus": ("NVIDIA L4",)}),)),
+        actions=ALL | {"endpoint": "release"},
+    ),
+    Case(
+        "a load balancer must be replaced",
+        exists=Exists(endpoints=(endpoint(is_queue=False, scaler="request_count"),)),
+        actions=ALL | {"endpoint": "replace"},
+        error="cannot_change",
+    ),
+    Case(
+        "two endpoints of one name",
+        exists=Exists(endpoints=(endpoint(), endpoint())),
+        actions=ALL | {"endpoint": "impossible"},
+        error="ambiguous_name",
+    ),
+    Case(
+        "GPU to CPU must be replaced",
+        {"gpu": None},
+        Exists(made=({"endpoint": {"data_centers": ["EU-RO-1"]}},)),
+        NOTHING | {"endpoint": "replace"},
+        error="cannot_change",
+    ),
+    Case(
+        "GPU to CPU is replaced when asked",
+        {"gpu": None},
+        Exists(made=({"endpoint": {"data_centers": ["EU-RO-1"]}},)),
+        NOTHING | {"endpoint": "replace"},
+        is_replacing=True,
+    ),
+    Case(
+        "an endpoint of the old kind on a CPU",
+        {},
+        Exists(made=({"gpu": None},)),
+        NOTHING | {"endpoint": "replace"},
+        is_replacing=True,
+    ),
+    # --- several recipes
+    Case(
+        "two recipes share a volume",
+        {"name": "second", "volume": "models"},
+        Exists(made=({"volume": "models"},)),
+        ALL | {"volume": "unchanged"},
+    ),
+    Case(
+        "the second recipe needs more of the volume",
+        {"name": "second", "volume": "models", "disk": {"volume": 100}},
+        Exists(made=({"volume": "models"},)),
+        ALL | {"volume": "update"},
+    ),
+    # --- in the way
+    Case("no money", exists=Exists(balance_usd=0), actions=ALL, findings=("!balance",), error="preflight"),
+    Case(
+        "money for two days",
+        {"endpoint": {"workers": {"min": 1}}},
+        Exists(balance_usd=40),
+        ALL,
+        findings=("balance_low",),
+    ),
+    Case(
+        "the worker quota is used up",
+        exists=Exists(endpoints=(endpoint("other", workers_max=9),)),
+        actions=ALL,
+        findings=("!worker_quota",),
+        error="preflight",
+    ),
+    Case(
+        "the worker quota holds no increase",
+        {"endpoint": {"workers": {"max": 11}}},
+        DEMO,
+        IN_PLACE,
+        findings=("!worker_quota",),
+        error="preflight",
+    ),
+    Case(
+        "a GPU's name is no pool",
+        {"gpu": {"pools": ["NVIDIA L4"]}},
+        actions=ALL,
+        findings=("!unknown_pool",),
+        error="preflight",
+    ),
+    Case(
+        "a pool that RunPod doesn't have",
+        {"gpu": {"pools": ["AMPERE_25"]}},
+        actions=ALL,
+        findings=("!unknown_pool",),
+        error="preflight",
+    ),
+    Case(
+        "no stock where the volume would be made",
+        {"endpoint": {"data_centers": ["US-WA-1"]}},
+        actions=ALL,
+        findings=("!no_stock",),
+        error="preflight",
+    ),
+    Case(
+        "no stock where the volume is",
+        exists=Exists(volumes=(volume(data_center="US-WA-1"),)),
+        actions=ALL | {"volume": "unchanged"},
+        findings=("no_stock",),
+    ),
+    Case(
+        "no stock anywhere",
+        {"models": []},
+        Exists(stock=(("AMPERE_24", "*", "NONE"),)),
+        {"template": "create", "endpoint": "create"},
+        findings=("no_stock",),
+    ),
+    Case(
+        "no data centre of the recipe has volumes",
+        {"endpoint": {"data_centers": ["US-TX-3"]}},
+        actions=ALL | {"volume": "impossible"},
+        error="cannot_change",
+    ),
+    Case(
+        "a CUDA floor above every host",
+        {"gpu": {"pools": ["AMPERE_24"], "min_cuda": "19.0"}},
+        actions=ALL,
+        findings=("!cuda_floor",),
+        error="preflight",
+        clouds=("fake", "rest"),
+    ),
+    Case(
+        "/workspace in the environment",
+        {"env": {"OUT": "/workspace/out"}},
+        actions=ALL,
+        findings=("!workspace",),
+        error="preflight",
+    ),
+    Case(
+        "a cache that is not on the volume",
+        {"env": {"HF_HOME": "/root/hf"}},
+        actions=ALL,
+        findings=("cache_off_volume",),
+    ),
+    Case(
+        "a secret that RunPod doesn't have",
+        {"secrets": ["HF_TOKEN"]},
+        actions=ALL,
+        findings=("!secret_missing",),
+        error="preflight",
+    ),
+    Case(
+        "a token in the environment",
+        {"env": {"A": "hf_" + "aB3" * 8}},
+        actions=ALL,
+        findings=("!token",),
+        error="preflight",
+    ),
+    Case(
+        "a CPU disk that no instance has",
+        {"gpu": None, "disk": {"container": 600}},
+        actions=ALL,
+        findings=("!no_cpu",),
+        error="preflight",
+    ),
+)
