@@ -23,8 +23,8 @@ def size(
     """Size both disks and judge each GPU pool.
 
     Without `image` the container disk is an estimate and says so. `neighbours` are the other recipes on the same
-    volume. `pools` are those of the dated snapshot, unless RunPod's live ones are at hand. Raises ContainerDiskTooSmall, VolumeTooSmall, VolumeTooLarge, and VramTooSmall when no pool can hold the
-    weights.
+    volume. `pools` are those of the dated snapshot, unless RunPod's live ones are at hand. Raises
+    ContainerDiskTooSmall, VolumeTooSmall, VolumeTooLarge, and VramTooSmall when no pool can hold the weights.
     """
     container = disks.container(recipe, models, image)
     volume = disks.volume(recipe, models, neighbours)
