@@ -72,6 +72,26 @@ class Emulated:
         self.box.clock.advance(seconds)
         self.tick()
 
+    def empty(self) -> None:
+        """Remove all that the account holds, the faults, and the log of calls: a box may serve many tests."""
+
+        def remove(box: Box) -> None:
+            world = box.world
+            for endpoint_id in list(world.endpoints):
+                world.delete_endpoint(endpoint_id)
+            for held, delete in (
+                (world.templates, world.delete_template),
+                (world.volumes, world.delete_volume),
+                (world.logins, world.delete_login),
+                (world.secrets, world.delete_secret),
+            ):
+                for thing_id in list(held):
+                    delete(thing_id)
+
+        self.call(remove)
+        self.faults.clear()
+        self.calls.clear()
+
     def _there(self, what: Awaitable[T]) -> T:
         assert self.box.loop is not None, "this box is not being served"
 
