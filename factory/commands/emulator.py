@@ -23,6 +23,11 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     help="What runs behind an endpoint's queue: containers of its image, `python -m worker_runtime`, an echo in the "
     "emulator itself, or nothing.  [default: docker where an engine answers, else process]",
 )
+@click.option(
+    "--contexts",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="What process workers run: REPOSITORY/TAG/ as `factory render --out` writes it.",
+)
 @click.option("--balance", "balance_usd", type=float, help="The account's money in US dollars; 100 when it is new.")
 @click.option("--worker-quota", type=click.IntRange(0), help="Workers of all endpoints together; 10 when it is new.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

@@ -24,13 +24,14 @@ def serve_emulator(
     hub: Path | None,
     state: Path | None,
     workers: str | None,
+    contexts: Path | None,
     balance_usd: float | None,
     worker_quota: int | None,
     host: str,
     port: int,
 ) -> None:
     """Serve the account; print what to export on stdout once it answers, so that a script can wait for it."""
-    app = _account(_launcher(workers), hub, state)
+    app = _account(_launcher(workers, contexts), hub, state)
     app.state.box.world.set_person(balance_usd=balance_usd, worker_quota=worker_quota)
     try:
         serve(app, host, port, lambda url: click.echo("\n".join(_exports(url, has_hub=hub is not None))))
@@ -63,7 +64,7 @@ def _account(launcher: Launcher | None, hub: Path | None, state: Path | None) ->
         ) from error
 
 
-def _launcher(workers: str | None) -> Launcher | None:
+def _launcher(workers: str | None, contexts: Path | None) -> Launcher | None:
     """Return who starts workers; without a choice a Docker engine where one answers, else this machine's Python."""
     if workers == "none":
         return None
@@ -73,7 +74,7 @@ def _launcher(workers: str | None) -> Launcher | None:
     from factory.emulator.runpod.launch_process import ProcessLauncher
 
     if workers == "process":
-        return ProcessLauncher()
+        return ProcessLauncher(contexts)
     docker = DockerLauncher(settings.read().docker_host)
     problem = docker.problem()
     if not problem:
@@ -82,4 +83,4 @@ def _launcher(workers: str | None) -> Launcher | None:
     if workers == "docker":
         raise EngineUnreachable(f"no Docker engine answers ({problem})", fix="start one, or use --workers process")
     click.echo(f"workers are processes of this machine: no Docker engine answers ({problem})", err=True)
-    return ProcessLauncher()
+    return ProcessLauncher(contexts)
