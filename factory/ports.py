@@ -256,6 +256,18 @@ class Cloud(Protocol):
         """Remove an endpoint; its queued jobs are cancelled."""
         ...
 
+    def models(self, endpoint_id: str) -> tuple[str, ...]:
+        """Return an endpoint's cached models, `https://huggingface.co/org/name:commit` (GraphQL in both cases)."""
+        ...
+
+    def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
+        """Give an endpoint these cached models and no others; return them as RunPod keeps them (GraphQL in both cases).
+
+        A branch or tag is pinned to its commit, so a reference that names a commit comes back as it is. A change rolls
+        the workers. All else that the endpoint has stays, and later updates keep the models.
+        """
+        ...
+
     def workers(self, endpoint_id: str) -> tuple[CloudWorker, ...]:
         """Return an endpoint's workers."""
         ...

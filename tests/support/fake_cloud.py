@@ -5,7 +5,7 @@ The catalogue is the emulator's, so that a plan made here chooses what a plan ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -60,6 +60,7 @@ class FakeCloud:
     held_logins: dict[str, Login] = field(default_factory=dict)
     held_templates: dict[str, Template] = field(default_factory=dict)
     held_endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    held_models: dict[str, tuple[str, ...]] = field(default_factory=dict)
     passwords: dict[str, tuple[str, str]] = field(default_factory=dict)
     rollouts: list[Rollout] = field(default_factory=lambda: [Rollout(1, 0, 0, False)])
     calls: list[str] = field(default_factory=list)
@@ -67,7 +68,7 @@ class FakeCloud:
 
     def changes(self) -> list[str]:
         """Return the calls that made, changed or removed something."""
-        return [call for call in self.calls if call.split("_")[0] in ("create", "update", "grow", "delete")]
+        return [call for call in self.calls if call.split("_")[0] in ("create", "update", "grow", "delete", "set")]
 
     # --- lists -----------------------------------------------------------------------------------------------------
     def balance(self) -> Balance:
@@ -189,6 +190,19 @@ class FakeCloud:
         """Remove an endpoint."""
         self.calls.append(f"delete_endpoint {endpoint.spec.name}")
         del self.held_endpoints[endpoint.id]
+
+    def models(self, endpoint_id: str) -> tuple[str, ...]:
+        """Return the cached models."""
+        self.calls.append("models")
+        return self.held_models.get(endpoint_id, ())
+
+    def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
+        """Set the cached models of a GPU endpoint."""
+        endpoint = self.held_endpoints[endpoint_id]
+        self.calls.append(f"set_models {endpoint.spec.name}")
+        self._refuse_unless(not (references and endpoint.spec.cpus), "Cached models need a GPU endpoint")
+        self.held_models[endpoint_id] = tuple(references)
+        return self.held_models[endpoint_id]
 
     def _check(self, spec: EndpointSpec, template: Template, own_id: str | None) -> None:
         held = self.held_templates[template.id]

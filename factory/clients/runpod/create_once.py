@@ -83,8 +83,8 @@ def _look(
     pauses_s: Sequence[float],
     sleep: Callable[[float], None],
 ) -> T | None:
-    """Look for what a create in doubt may have made, after each pause, until it is there."""
-    for pause_s in pauses_s:
+    """Look for what a create in doubt may have made, after each pause (at least once), until it is there."""
+    for pause_s in pauses_s or (0.0,):
         sleep(pause_s)
         try:
             found = find()

@@ -8,7 +8,7 @@ HTTP 200 and `errors` (recorded 2026-08-20).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -120,7 +120,7 @@ class GraphqlAccount:
         """Return the cached models of an endpoint, as RunPod pinned them (`https://huggingface.co/org/name:commit`)."""
         return tuple(self.endpoint(endpoint_id).get("modelReferences") or ())
 
-    def set_models(self, endpoint_id: str, references: Iterable[str]) -> tuple[str, ...]:
+    def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
         """Give an endpoint these cached models and no others, and return them as RunPod keeps them.
 
         `saveEndpoint` is a full replace (runpodctl, internal/api/endpoints.go, read 2026-11-25), so all that the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from factory.account import (
@@ -22,12 +22,12 @@ from factory.account import (
     Volume,
 )
 from factory.clients.runpod import wire
-from factory.clients.runpod.create_once import PAUSES_S, create_once
+from factory.clients.runpod.create_once import PAUSES_S, create_once, only
 from factory.clients.runpod.readback import checked_endpoint, checked_template
 from factory.clients.runpod.rest_client import Json, RestClient
 from factory.clients.runpod.transport import RunPodClient
 from factory.clients.runpod.worker_logs import WorkerLogs
-from factory.errors import AmbiguousName, CloudRefused
+from factory.errors import CloudRefused
 
 T = TypeVar("T", Volume, Login, Template, Endpoint)
 
@@ -41,6 +41,14 @@ class AccountQueries(Protocol):
 
     def secrets(self) -> tuple[str, ...]:
         """Return the names of the account's secrets."""
+        ...
+
+    def models(self, endpoint_id: str) -> tuple[str, ...]:
+        """Return an endpoint's cached models."""
+        ...
+
+    def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
+        """Give an endpoint these cached models and no others; return them as RunPod keeps them."""
         ...
 
 
@@ -98,7 +106,7 @@ class RestCloud:
             "/network-volumes",
             body,
             wire.read_volume,
-            lambda: _only((v for v in self.volumes() if (v.name, v.data_center) == (name, data_center)), where),
+            lambda: only((v for v in self.volumes() if (v.name, v.data_center) == (name, data_center)), where),
             where,
         )
         return _checked_size(made, size_gb, where)
@@ -122,7 +130,7 @@ class RestCloud:
             "/registries",
             body,
             wire.read_login,
-            lambda: _only((login for login in self.logins() if login.name == name), where),
+            lambda: only((login for login in self.logins() if login.name == name), where),
             where,
             secrets=(password,),
         )
@@ -143,7 +151,7 @@ class RestCloud:
             "/templates",
             wire.write_template(spec),
             wire.read_template,
-            lambda: _only((t for t in self.templates() if t.spec.name == spec.name), where),
+            lambda: only((t for t in self.templates() if t.spec.name == spec.name), where),
             where,
         )
         return checked_template(made, spec)
@@ -171,7 +179,7 @@ class RestCloud:
             "/serverless",
             body,
             wire.read_endpoint,
-            lambda: _only((e for e in self.endpoints() if e.spec.name == spec.name), where),
+            lambda: only((e for e in self.endpoints() if e.spec.name == spec.name), where),
             where,
             may_be_early=True,
         )
@@ -198,6 +206,14 @@ class RestCloud:
             return tuple(excluded)
         in_pools = {gpu.id for gpu in self.gpus() if gpu.pool in spec.pools}
         return tuple(gpu for gpu in excluded if gpu in in_pools)
+
+    def models(self, endpoint_id: str) -> tuple[str, ...]:
+        """Return an endpoint's cached models, over GraphQL."""
+        return self._account.models(endpoint_id)
+
+    def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
+        """Give an endpoint these cached models and no others, over GraphQL; return them as RunPod keeps them."""
+        return self._account.set_models(endpoint_id, references)
 
     # --- what runs -------------------------------------------------------------------------------------------------
     def workers(self, endpoint_id: str) -> tuple[CloudWorker, ...]:
@@ -256,20 +272,6 @@ class RestCloud:
                     self._sleep(pauses_s.pop(0))
 
         return create_once(send, find, where, pauses_s=self._pauses_s, sleep=self._sleep)
-
-
-def _only(found: Iterable[T], where: str) -> T | None:
-    """Return the one thing that was found; None when there is none. Raises AmbiguousName when there are several."""
-    things = list(found)
-    if len(things) > 1:
-        ids = ", ".join(thing.id for thing in things)
-        raise AmbiguousName(
-            f"RunPod has {len(things)} of this name ({ids})",
-            where=where,
-            fix="delete all but one at console.runpod.io, or rename them",
-            details={"ids": [thing.id for thing in things]},
-        )
-    return things[0] if things else None
 
 
 def _checked_size(volume: Volume, size_gb: int, where: str) -> Volume:

@@ -141,3 +141,10 @@ def test_it_waits_before_each_look() -> None:
     account = Account(["lost", "ok"])
     account.create()
     assert account.slept_s == pytest.approx(5.0)
+
+
+def test_it_looks_even_when_it_need_not_wait() -> None:
+    """Without pauses there is still one look before a second create."""
+    account = Account(["made_then_lost"])
+    assert create_once(account.send, account.find, 'volume "v"', pauses_s=()) == "v"
+    assert (account.creates, account.looks) == (1, 1)
