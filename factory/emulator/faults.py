@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FOREVER = -1
@@ -130,14 +130,15 @@ class Faults:
         await self._play(fault, scope, receive, send)
 
     def _logged(self, scope: Scope) -> Call:
-        headers = Headers(scope=scope)
+        headers = dict(scope["headers"])  # every call of every worker is logged: no framework's view of them
+        byte_range = headers.get(b"range")
         call = Call(
             method=scope["method"],
             path=scope["path"],
             query=_without_key(scope["query_string"].decode("latin-1")),
-            host=headers.get("host", ""),
-            byte_range=headers.get("range"),
-            has_token="authorization" in headers or b"api_key=" in scope["query_string"],
+            host=headers.get(b"host", b"").decode("latin-1"),
+            byte_range=None if byte_range is None else byte_range.decode("latin-1"),
+            has_token=b"authorization" in headers or b"api_key=" in scope["query_string"],
         )
         if len(self._calls) >= LOG_LIMIT:
             del self._calls[: LOG_LIMIT // 2]

@@ -74,6 +74,7 @@ def _config(app: ASGIApp, url: str) -> uvicorn.Config:
         app,
         lifespan="on" if is_whole else "off",
         access_log=False,
+        proxy_headers=False,
         log_level="critical",
         timeout_graceful_shutdown=1,
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from factory.emulator.faults import Call, Fault
@@ -126,8 +125,10 @@ def make_box(
 
 def key_of(scope: Scope) -> str:
     """Return the API key that a call brings, or nothing."""
-    header = Headers(scope=scope).get("authorization", "")
-    if key := header.removeprefix("Bearer ").strip():
-        return key
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            header: str = value.decode("latin-1")
+            if key := header.removeprefix("Bearer ").strip():
+                return key
     query: str = scope["query_string"].decode("latin-1")
     return parse_qs(query).get("api_key", [""])[0]

@@ -162,6 +162,8 @@ def create_job_api(box: Box, *, webhook_hosts: frozenset[str] = frozenset()) -> 
 
 def _wait_s(scope: Scope) -> float:
     least, usual, most = WAIT_MS
+    if not scope["query_string"]:
+        return usual / 1000
     given: Any = parse_qs(http.query_of(scope)).get("wait", [str(usual)])[0]
     if not given.isdecimal() or not least <= int(given) <= most:
         raise Refused(400, f"wait must be {least} to {most} ms")

@@ -17,6 +17,14 @@ Answer = tuple[int, Any]
 NOTHING: Answer = (204, None)
 NOT_FOUND: Answer = (404, {"message": "Not Found"})
 """What RunPod's gateway says where it knows no route."""
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+# Made once: json.loads and json.dumps with options make theirs at each call.
+_decode = json.JSONDecoder(parse_constant=_no_number).decode
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -57,7 +65,7 @@ async def read_json(receive: Receive, most_bytes: int | None = None) -> tuple[An
     if most_bytes is not None and size > most_bytes:
         raise Refused(400, f"the body has {size} bytes; at most {most_bytes} are allowed")
     try:
-        return json.loads(body, parse_constant=_no_number), size
+        return _decode(body.decode()), size
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is not JSON: {error}") from None
 
@@ -78,7 +86,3 @@ def query_of(scope: Scope) -> str:
     """Return a call's query string."""
     query: bytes = scope["query_string"]
     return query.decode("latin-1")
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
