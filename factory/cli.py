@@ -15,6 +15,7 @@ from factory.commands.emulator import emulator
 from factory.commands.push import push
 from factory.commands.render import render
 from factory.commands.resolve import resolve
+from factory.commands.run import run
 from factory.commands.saying import say
 from factory.commands.schema import schema
 from factory.commands.size import size
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (check, schema, resolve, size, render, build, push, verify, emulator):
+for command in (check, schema, resolve, size, render, build, push, verify, run, emulator):
     cli.add_command(command)
 
 

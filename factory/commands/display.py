@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,9 +18,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from factory.pipeline import Stage
 from factory.records import Progress, Tell
 from factory.wording import seconds_text, size_text
+
+if TYPE_CHECKING:
+    from factory.pipeline import Stage
 
 TICKS = {"done": ("✓", "green"), "cached": ("✓", "green"), "failed": ("✗", "red")}
 

@@ -39,11 +39,18 @@ def run(
     job = jobs.run_sync(endpoint_id, request, min(SYNC_WAIT_S, timeout_s)) if is_sync else None
     if job is None:
         job = jobs.submit(endpoint_id, request)
-    on_seen(job)
-    tell(Progress("step", "job", f"job {job.id}", "started"))
-    if not job.is_final:
-        left_s = max(0.0, timeout_s - (time.monotonic() - started))
-        job = _wait(jobs, endpoint_id, job, left_s, watch)
+    try:
+        on_seen(job)
+        tell(Progress("step", "job", f"job {job.id}", "started"))
+        if not job.is_final:
+            left_s = max(0.0, timeout_s - (time.monotonic() - started))
+            job = jobs.wait(endpoint_id, job.id, left_s, watch)
+    except JobTimedOut as error:
+        error.what = f"{error.what}; last seen {watch.last or 'nothing'}"
+        raise
+    except KeyboardInterrupt:
+        tell(Progress("note", "job", _cancelled(jobs, endpoint_id, job.id, on_seen)))
+        raise
     return finished(job, endpoint_id)
 
 
@@ -66,17 +73,6 @@ def finished(job: JobResult, endpoint_id: str) -> JobResult:
         )
     what = "was cancelled" if job.state == "CANCELLED" else "is no longer known to RunPod: it expired or was purged"
     raise JobCancelled(f"the job {what}", where=where, fix="submit it again", details=details)
-
-
-def _wait(jobs: Jobs, endpoint_id: str, job: JobResult, timeout_s: float, watch: _Watch) -> JobResult:
-    try:
-        return jobs.wait(endpoint_id, job.id, timeout_s, watch)
-    except JobTimedOut as error:
-        error.what = f"{error.what}; last seen {watch.last or 'nothing'}"
-        raise
-    except KeyboardInterrupt:
-        watch.tell(Progress("note", "job", _cancelled(jobs, endpoint_id, job.id, watch.on_seen)))
-        raise
 
 
 def _cancelled(jobs: Jobs, endpoint_id: str, job_id: str, on_seen: Callable[[JobResult], None]) -> str:
