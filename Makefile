@@ -36,7 +36,7 @@ recipe:
 	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
 
 # --- work on it ----------------------------------------------------------------------------------------------------
-.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch
+.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-emulator
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
 	@$(WITH_ENGINE) $(BIN)/pytest $(ARGS)
@@ -66,6 +66,8 @@ bench-worker: install-dev ## Time what the worker runtime adds to RunPod's bare 
 	@PYTHONPATH=tests/support $(BIN)/python -m benchmarks.worker
 bench-fetch: install-dev ## Time how the weights come, beside snapshot_download; ARGS="5 --folder /dev/shm"
 	@$(BIN)/python -m benchmarks.fetch $(ARGS)
+bench-emulator: install-dev ## Count the emulator's job round trips a second; ARGS="5000 5"
+	@$(BIN)/python -m benchmarks.emulator $(ARGS)
 
 # --- what they need ------------------------------------------------------------------------------------------------
 .PHONY: venv install-demo install-dev engine down upgrade clean
