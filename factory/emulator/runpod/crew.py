@@ -89,7 +89,7 @@ class Crew:
     def _try_start(self, member: Member) -> None:
         """Begin a worker's start when it is due and there is a machine for it."""
         worker, now = member.worker, self._world.now()
-        if member.handle or member.is_launching or member.is_foreign or not member.counts or now < member.due_at:
+        if member.handle or member.is_launching or member.is_foreign or not member.counts:
             return
         if not member.is_placed:
             place = self._catalogue.place(member.endpoint, self._world.volumes)
@@ -100,8 +100,9 @@ class Crew:
             worker.gpu_count = member.endpoint.gpu_count if place.gpu_type else 0
             member.is_placed, worker.problem = True, ""
             self._say(member)("system", "worker is ready")
-        member.is_launching = True
-        self._spawn(self._launch(member))
+        if now >= member.due_at:
+            member.is_launching = True
+            self._spawn(self._launch(member))
 
     async def _launch(self, member: Member) -> None:
         """Start a worker's container, or put it off when that fails. A worker that left meanwhile is stopped again."""
@@ -218,7 +219,7 @@ class Crew:
 
     def _forget_given_up(self, endpoint_id: str, kept: int) -> None:
         given_up = [member for member in self._of(endpoint_id) if member.is_given_up]
-        for member in given_up[: len(given_up) - kept]:
+        for member in given_up[: max(0, len(given_up) - kept)]:
             self._end(member, "", grace_s=0)
 
     def _stop_for(self, why: str, members: Iterable[Member]) -> None:
