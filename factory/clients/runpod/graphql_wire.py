@@ -259,7 +259,7 @@ def read_gpus(data: Json) -> tuple[GpuOffer, ...]:
             pool=pool_of.get(row["id"]),
             vram_gb=int(row["memoryInGb"]),
             usd_per_h=None,
-            stock=stock.get(row["id"], {}),
+            stock=stock.get(row["id"], {}) if row["id"] in pool_of else {},  # in no pool, no worker gets it
         )
         for row in data["gpuTypes"]
     )
