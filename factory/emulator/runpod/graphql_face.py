@@ -19,6 +19,7 @@ import inspect
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ _ARGUMENTS = {"input": "asked", "id": "wanted_id", "registryAuthId": "login_id",
 """What the functions behind the fields call the schema's arguments."""
 
 
+@cache
 def _schema() -> GraphQLSchema:
     schema = build_schema(files(__package__).joinpath("schema.graphql").read_text())
     for kind in schema.type_map.values():

@@ -130,7 +130,7 @@ class Endpoints:
         return {
             "saveEndpoint": self.save,
             "updateEndpointTemplate": self.relink,
-            "deleteEndpoint": lambda _, wanted_id: self._box.world.delete_endpoint(wanted_id),
+            "deleteEndpoint": self.delete,
         }
 
     async def save(self, _: object, asked: Input) -> Shape:
@@ -140,6 +140,13 @@ class Endpoints:
     def relink(self, _: object, asked: Input) -> Shape:
         """Give an endpoint another template."""
         return endpoint_shape(self._box, self._saver.relink(asked["endpointId"], asked["templateId"]))
+
+    def delete(self, _: object, wanted_id: str) -> None:
+        """Remove an endpoint, whose workers must be taken away first (docs.runpod.io, read 2026-11-23)."""
+        endpoint = self._box.world.find_endpoint(wanted_id)
+        if endpoint.workers_max:
+            raise Refused(400, "workersMin and workersMax must be set to 0 before an endpoint is deleted.")
+        self._box.world.delete_endpoint(wanted_id)
 
 
 class Account:

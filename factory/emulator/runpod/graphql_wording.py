@@ -35,7 +35,7 @@ INTROSPECTION = (
     "introspection, pass introspection: true to ApolloServer in production"
 )
 
-_QUOTED = re.compile(r"(?<![\w\"'])'([\w.:$!@\[\]()]+)'(?![\w\"'])")
+_QUOTED = re.compile(r"(?<![\w\"'])'([\w.:$!@\[\]()]+|\w+ \{ \.\.\. \})'(?![\w\"'])")
 _REQUIRED_FIELD = re.compile(
     r"Expected value of type '(\w+)!?' to include required field '(\w+)', found: .*", re.DOTALL
 )
