@@ -135,10 +135,21 @@ class GraphqlAccount:
 
     def endpoint(self, endpoint_id: str) -> Mapping[str, Any]:
         """Return an endpoint as GraphQL shows it. Raises CloudRefused when there is none."""
-        where = f"endpoint {endpoint_id}"
-        found = self._client.read(lambda data: data["myself"]["endpoint"], "endpoint", {"id": endpoint_id}, where=where)
-        if not found:
+        found = self.find_endpoint(endpoint_id)
+        if found is None:
             raise CloudRefused(
-                "RunPod has no such endpoint", where=where, fix="it may have been deleted meanwhile: run this again"
+                "RunPod has no such endpoint",
+                where=f"endpoint {endpoint_id}",
+                fix="it may have been deleted meanwhile: run this again",
+                details={"status": 200, "code": "not_found", "message": "null", "hint": None},
             )
-        return dict(found)
+        return found
+
+    def find_endpoint(self, endpoint_id: str) -> Mapping[str, Any] | None:
+        """Return an endpoint as GraphQL shows it; None when there is none."""
+        return self._client.read(
+            lambda data: data["myself"]["endpoint"] or None,
+            "endpoint",
+            {"id": endpoint_id},
+            where=f"endpoint {endpoint_id}",
+        )

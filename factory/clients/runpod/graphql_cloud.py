@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from factory.account import (
@@ -32,7 +33,7 @@ from factory.clients.runpod.graphql_notes import Running, notes_in, with_notes
 from factory.clients.runpod.readback import checked_endpoint, checked_template
 from factory.clients.runpod.transport import RunPodClient
 from factory.clients.runpod.worker_logs import WorkerLogs
-from factory.errors import CloudRefused
+from factory.errors import CloudFailed, CloudRefused
 
 T = TypeVar("T")
 # One GPU on RunPod's own machines: serverless runs nowhere else.
@@ -218,8 +219,11 @@ class GraphqlCloud:
     def delete_endpoint(self, endpoint: Endpoint) -> None:
         """Remove an endpoint; its workers are taken away first, as RunPod asks (docs.runpod.io, read 2026-11-23)."""
         what = f'endpoint "{endpoint.spec.name}"'
-        rest = {**wire.full_input(self._account.endpoint(endpoint.id)), "workersMin": 0, "workersMax": 0}
-        self._save_endpoint(rest, what)
+        row = self._account.find_endpoint(endpoint.id)
+        if row is None:
+            return
+        with suppress(CloudRefused):  # one that can't even be saved any more may still be deleted
+            self._save_endpoint({**wire.full_input(row), "workersMin": 0, "workersMax": 0}, what)
         self._delete("delete_endpoint", {"id": endpoint.id}, what, endpoint.id, self.endpoints)
 
     def models(self, endpoint_id: str) -> tuple[str, ...]:
@@ -290,9 +294,9 @@ class GraphqlCloud:
         thing_id: str,
         listed: Callable[[], Sequence[Volume | Login | Template | Endpoint]],
     ) -> None:
-        """Delete; what RunPod refuses because it is gone has been deleted: by a first try whose answer was lost."""
+        """Delete; a failure over what is gone is none: a first try, whose answer was lost, has deleted it."""
         try:
             self._client.query(name, variables, where=where)
-        except CloudRefused:
+        except (CloudRefused, CloudFailed):
             if any(thing.id == thing_id for thing in listed()):
                 raise

@@ -250,7 +250,7 @@ def read_gpus(data: Json) -> tuple[GpuOffer, ...]:
     for data_center in data["dataCenters"]:
         for entry in data_center["gpuAvailability"] or ():
             level = _STOCK.get((entry["stockStatus"] or "").lower())
-            if level and entry["available"]:
+            if level and entry["available"] is not False:
                 stock.setdefault(entry["gpuTypeId"], {})[data_center["id"]] = level
     return tuple(
         GpuOffer(
