@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,14 +33,17 @@ class Asked:
 
 @dataclass
 class ScriptedSite:
-    """The server: `steps` still to come (the last stays), `asked` so far."""
+    """The server: `steps` still to come (the last stays) or what chooses them, and `asked` so far."""
 
     url: str
     steps: list[Step]
+    choose: Callable[[Asked], Step] | None = None
     asked: list[Asked] = field(default_factory=list)
 
-    def next_step(self) -> Step:
-        """Return what the next request gets."""
+    def next_step(self, asked: Asked) -> Step:
+        """Return what a request gets."""
+        if self.choose:
+            return self.choose(asked)
         return self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
 
 
@@ -60,18 +63,19 @@ def refuse(status: int, **headers: str) -> Step:
 
 
 @contextmanager
-def scripted(*steps: Step, port: int = 0) -> Iterator[ScriptedSite]:
-    """Serve these steps (at least one), in their order, the last for ever."""
+def scripted(*steps: Step, port: int = 0, choose: Callable[[Asked], Step] | None = None) -> Iterator[ScriptedSite]:
+    """Serve these steps, in their order, the last for ever; or what `choose` says for each request."""
     is_over = Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: the second would wait 40 ms for the first one's acknowledgement
 
         def answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("content-length", "0")))
             headers = {name.lower(): text for name, text in self.headers.items()}
             site.asked.append(Asked(self.command, self.path, headers, sent))
-            self.play(site.next_step())
+            self.play(site.next_step(site.asked[-1]))
 
         def play(self, step: Step) -> None:
             if step.ends in ("hang_up", "stall"):
@@ -105,7 +109,7 @@ def scripted(*steps: Step, port: int = 0) -> Iterator[ScriptedSite]:
             """Stay silent: a client that leaves early is part of the tests."""
 
     with Server(("127.0.0.1", port), Handler) as server:
-        site = ScriptedSite(f"http://127.0.0.1:{server.server_address[1]}", list(steps))
+        site = ScriptedSite(f"http://127.0.0.1:{server.server_address[1]}", list(steps), choose)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
