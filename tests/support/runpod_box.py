@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from factory.emulator.faults import Call, Fault
 from factory.emulator.runpod.app import create_runpod
@@ -22,10 +22,8 @@ from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.catalogue import Catalogue
 from factory.emulator.runpod.clock import Clock, StepClock
 from factory.emulator.runpod.entities import Container, Endpoint, Person, Template
+from factory.emulator.runpod.launcher import Launcher
 from factory.emulator.serve import running
-
-if TYPE_CHECKING:
-    from factory.emulator.runpod.launcher import Launcher
 
 KEY = "rpa_emulated"
 """A key that any box without keys of its own takes."""
