@@ -64,6 +64,7 @@ class Crew:
         self._ended: dict[str, None] = {}  # ids that never come back, oldest first
         self._in_use: Counter[str] = Counter()  # volume → containers that have it
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tending: asyncio.Task[None] | None = None  # the last of those that work on volumes
         self._is_closed = False
 
     async def settle(self) -> None:
@@ -265,13 +266,16 @@ class Crew:
         """Grow, fill and remove what lies on the disk, as the account and the troubles say."""
         if self._disks is None:
             return
+        if self._tending is not None and not self._tending.done():
+            return
         for volume_id in self._disks.known() - self._world.volumes.keys():
             if self._in_use[volume_id] <= 0:
-                self._spawn(self._disks.remove(volume_id))
+                self._tending = self._spawn(self._disks.remove(volume_id))
         for volume in self._world.volumes.values():
             is_full = self._troubles.fills(volume)
             if self._disks.needs_care(volume, is_full=is_full):
-                self._spawn(self._disks.care(volume, is_full=is_full, is_used=self._in_use[volume.id] > 0))
+                is_used = self._in_use[volume.id] > 0
+                self._tending = self._spawn(self._disks.care(volume, is_full=is_full, is_used=is_used))
 
     # --- small things ------------------------------------------------------------------------------------------------
     def _of(self, endpoint_id: str) -> list[Member]:
@@ -290,10 +294,11 @@ class Crew:
     def _say(self, member: Member) -> Say:
         return lambda source, line: member.log.add(self._world.now(), source, line)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -132,25 +132,32 @@ class Disks:
         path, image = self._path(volume_id), self._image(volume_id)
         if self._sizes[volume_id] >= size_gb:
             return
-        if is_mounted(path):
-            os.truncate(image, whole_blocks(size_gb * GB))
-            device = loop_device(image)
-            run_program("losetup", "-c", device)
-            try:
-                run_program("resize2fs", device)
-            except DiskProblem:
-                self._waits_for_end.add(volume_id)
-                if is_used:
-                    log.warning(
-                        "volume %s grows once no worker uses it: this kernel can't while it is mounted", volume_id
-                    )
-                    return
-                unmount(path)
-                if not is_attached(image):  # or some process still has a file open there
-                    grow_image(image)
-                mount_image(image, path)
+        if is_mounted(path) and not self._grew(image, path, size_gb, is_used):
+            if volume_id not in self._waits_for_end:
+                log.warning("volume %s grows once nobody uses it: this kernel can't while it is mounted", volume_id)
+            self._waits_for_end.add(volume_id)
+            return
         self._waits_for_end.discard(volume_id)
         self._sizes[volume_id] = _fs_gb(image) if is_mounted(path) else size_gb
+
+    def _grew(self, image: Path, path: Path, size_gb: int, is_used: bool) -> bool:
+        os.truncate(image, whole_blocks(size_gb * GB))
+        device = loop_device(image)
+        run_program("losetup", "-c", device)
+        with contextlib.suppress(DiskProblem):
+            run_program("resize2fs", device)
+            return True
+        if is_used:
+            return False
+        try:
+            run_program("umount", str(path))
+        except DiskProblem:  # some process has a file open there
+            return False
+        is_free = not is_attached(image)  # a container that nobody knows of would keep it
+        if is_free:
+            grow_image(image)
+        mount_image(image, path)
+        return is_free
 
     def _fill(self, volume_id: str) -> None:
         """Take every free byte, as far as the volume has a file system of its own."""
@@ -232,9 +239,15 @@ def grow_image(image: Path) -> None:
 
 
 def mount_image(image: Path, path: Path) -> None:
-    """Mount, after a check that mends what a power cut left. Raises DiskProblem."""
-    run_program("e2fsck", "-p", str(image), allowed=(0, 1))
-    run_program("mount", "-o", "loop,noatime,noinit_itable", str(image), str(path))
+    """Mount, after a check that mends what a power cut left. Raises DiskProblem.
+
+    A file system that some process still holds is the same one again: a check under its feet would break it.
+    """
+    if is_attached(image):
+        run_program("mount", "-o", "noatime", loop_device(image), str(path))
+    else:
+        run_program("e2fsck", "-p", str(image), allowed=(0, 1))
+        run_program("mount", "-o", "loop,noatime,noinit_itable", str(image), str(path))
     with contextlib.suppress(OSError):
         (path / "lost+found").rmdir()  # RunPod's volumes have none
 
