@@ -180,8 +180,9 @@ def cuda_matches(offered: Iterable[str], allowed: Iterable[str], minimum: str | 
     return [version for version in offered if (not exact or version in exact) and _numbers(version) >= floor]
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _numbers(version: str) -> tuple[tuple[int, str], ...]:
+    """Return a version's parts in an order that compares as numbers do, however long they are."""
+    return tuple((len(digits), digits) for digits in (part.lstrip("0") for part in version.split(".")))
 
 
 def _template(row: dict[str, Any]) -> Template:

@@ -7,6 +7,7 @@ github.com/santhosh-tekuri/jsonschema v6 behind a JSON path; the other kinds fol
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -64,9 +65,17 @@ def _text(error: ValidationError, document: dict[str, Any]) -> str:
             return f"'{got}' does not match pattern '{want}'"
         case "format":
             return f"'{got}' is not valid {want}"
+        case "uniqueItems":
+            return "items at {} and {} are equal".format(*_equal_pair(got))
         case "dependentRequired":
             return _dependent(got, want)
     return error.message
+
+
+def _equal_pair(items: list[Any]) -> tuple[int, int]:
+    texts = [json.dumps(item, sort_keys=True) for item in items]
+    second = next((k for k, text in enumerate(texts) if text in texts[:k]), len(texts) - 1)
+    return texts.index(texts[second]), second
 
 
 def _dependent(got: dict[str, Any], rules: dict[str, list[str]]) -> str:

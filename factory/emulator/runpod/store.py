@@ -109,6 +109,11 @@ def _parts(cls: type[Any]) -> dict[str, tuple[type[Any], bool]]:
     return found
 
 
-_ALL: list[type[Any]] = [c for c in vars(entities).values() if isinstance(c, type) and dataclasses.is_dataclass(c)]
+_ALL: list[type[Any]] = [
+    found
+    for module in (entities, pods)
+    for found in vars(module).values()
+    if isinstance(found, type) and dataclasses.is_dataclass(found)
+]
 _NAMES = {cls: tuple(field.name for field in dataclasses.fields(cls)) for cls in _ALL}
 _PARTS = {cls: _parts(cls) for cls in _ALL}
