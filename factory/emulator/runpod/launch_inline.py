@@ -83,8 +83,10 @@ class InlineWorker:
             self._exit_code = 1
 
     async def _do(self, job: Job) -> None:
+        if "input" not in job.payload:
+            return  # no worker of RunPod's SDK can use it: the queue has it tried again, and failed
         try:
-            output = self._answer(job.payload.get("input"))
+            output = self._answer(job.payload["input"])
             result = {"output": await output if inspect.isawaitable(output) else output}
         except Exception as error:
             result = {"error": f"{type(error).__name__}: {error}"}

@@ -14,6 +14,7 @@ from runpod_box import KEY, Emulated, an_endpoint, emulated
 
 from factory.emulator.runpod import worker_protocol
 from factory.emulator.runpod.entities import Job
+from factory.emulator.runpod.launch_inline import InlineLauncher
 from factory.emulator.runpod.troubles import LoseJob
 
 
@@ -280,6 +281,16 @@ def test_a_job_without_input(runpod: Emulated) -> None:
         assert (job.status, job.error) == ("FAILED", "job timed out after 1 retries")
 
     play(scenario())
+
+
+def test_an_inline_worker_cannot_use_it_either() -> None:
+    """A job without input ends in the same way with workers in the emulator's loop."""
+    with emulated(launcher=InlineLauncher()) as runpod:
+        endpoint = runpod.call(lambda box: box.world.create_endpoint(an_endpoint(workers_min=1))).id
+        job = runpod.call(lambda box: box.jobs.submit(endpoint, {"input": {}}, is_sync=False))
+        for _ in range(10):
+            runpod.advance(10)
+        assert (job.status, job.error) == ("FAILED", "job timed out after 1 retries")
 
 
 def test_a_take_that_says_nothing_is_in_progress(runpod: Emulated) -> None:
