@@ -112,13 +112,13 @@ def _cpu(flavor: str, vcpus: int, memory_gb: int, disk_gb_per_vcpu: int) -> CpuI
 
 
 # Instance ids (flavour, vCPUs, GB of memory) and the disk per vCPU: 10 GB on cpu3, 15 GB on cpu5c (runpod-flash, read
-# 2026-11-23); REST v2 sells 2 to 32 vCPUs, in powers of two. Ordered by vCPUs, then by disk.
+# 2026-11-23); REST v2 sells 2 to 32 vCPUs, in powers of two. Ordered by vCPUs, then by memory.
 CPU_INSTANCES: tuple[CpuInstance, ...] = tuple(
     instance
     for vcpus in (2, 4, 8, 16, 32)
     for instance in (
-        _cpu("cpu3g", vcpus, vcpus * 4, 10),
         _cpu("cpu3c", vcpus, vcpus * 2, 10),
         _cpu("cpu5c", vcpus, vcpus * 2, 15),
+        _cpu("cpu3g", vcpus, vcpus * 4, 10),
     )
 )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.errors import CloudDenied
 from factory.records import BuildOptions
-from factory.references import parse, with_prefix
+from factory.references import is_loopback, parse, with_prefix
 from factory.settings import Settings, secrets
 
 if TYPE_CHECKING:
     from factory.clients.credentials import Credentials
     from factory.ledger import Ledger
+    from factory.looking import ImageLook
     from factory.pipeline import Machine
     from factory.ports import Cloud, Engine, ImageDirectory, Jobs, ModelHub, Registry
     from factory.recipe.load import RecipeFile
@@ -27,6 +28,7 @@ class Clients:
 
     settings: Settings
     file: RecipeFile
+    shared: Shared | None = None
 
     @cached_property
     def credentials(self) -> Credentials:
@@ -40,6 +42,8 @@ class Clients:
     @cached_property
     def hub(self) -> ModelHub:
         """The Hugging Face Hub."""
+        if self.shared:
+            return self.shared.hub
         from factory.clients.huggingface import HuggingFaceHub
 
         return HuggingFaceHub(self.settings.hub_endpoint, self.settings.hub_token)
@@ -59,6 +63,8 @@ class Clients:
     @cached_property
     def registry(self) -> Registry:
         """Any registry that speaks the Distribution API."""
+        if self.shared:
+            return self.shared.registry_for(self.credentials)
         from factory.clients.registry import DistributionRegistry
 
         return DistributionRegistry(login_for=self.credentials.login_for)
@@ -69,6 +75,51 @@ class Clients:
         from factory.clients.dockerhub import DockerHub
 
         return DockerHub(self.settings.dockerhub_api, login_for=self.credentials.login_for)
+
+
+class Shared:
+    """The Hub and the registries for all recipes of one run: each asked the same thing once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._registries: dict[Credentials, Registry] = {}
+
+    @cached_property
+    def hub(self) -> ModelHub:
+        """The Hugging Face Hub."""
+        from factory.clients.huggingface import HuggingFaceHub
+        from factory.once import HubOnce
+
+        return HubOnce(HuggingFaceHub(self._settings.hub_endpoint, self._settings.hub_token))
+
+    @cached_property
+    def anonymous(self) -> Registry:
+        """Any registry, as it is to a stranger."""
+        from factory.clients.registry import DistributionRegistry
+        from factory.once import RegistryOnce
+
+        return RegistryOnce(DistributionRegistry(login_for=lambda _registry: None))
+
+    def registry_for(self, credentials: Credentials) -> Registry:
+        """Return any registry, as those see it who log in like this."""
+        from factory.clients.registry import DistributionRegistry
+        from factory.once import RegistryOnce
+
+        if credentials not in self._registries:
+            self._registries[credentials] = RegistryOnce(DistributionRegistry(login_for=credentials.login_for))
+        return self._registries[credentials]
+
+
+def image_look(settings: Settings, file: RecipeFile, shared: Shared) -> ImageLook:
+    """Return what looks at a recipe's image in its registry, as this machine and as a stranger."""
+    from factory.looking import ImageLook
+
+    return ImageLook(
+        anonymous=shared.anonymous,
+        login_for=Clients(settings, file).credentials.login_for,
+        home=settings.home,
+        is_cloud_local=is_loopback(settings.runpod_api_url.split("/")[2]),
+    )
 
 
 def ledger(settings: Settings) -> Ledger:
@@ -139,6 +190,7 @@ def machine(
     )
 
 
+@lru_cache(maxsize=64)
 def _git_revision(folder: Path) -> str | None:
     """Return the commit of the recipe's checkout; None outside one, or where git is not installed."""
     try:

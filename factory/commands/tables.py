@@ -18,10 +18,10 @@ VERDICTS = {"fine": "green", "warning": "yellow", "error": "red", "ok": "green",
 
 def print_files(models: Sequence[ModelFiles]) -> None:
     """Print every file of every model, largest first, and the total."""
-    console = _console()
+    console = open_console()
     for model in models:
         console.print(_heading(model))
-        grid = _grid("right", "left", "left")
+        grid = new_grid("right", "left", "left")
         for file in sorted(model.files, key=lambda f: -f.size_bytes):
             grid.add_row(f"{file.size_bytes:,}", file.path, Text(file.digest[:19] + "…", "dim"))
         console.print(grid)
@@ -30,7 +30,7 @@ def print_files(models: Sequence[ModelFiles]) -> None:
 
 def print_plan(name: str, models: Sequence[ModelFiles], plan: DiskPlan) -> None:
     """Print what the recipe needs, and the arithmetic that says so."""
-    console = _console()
+    console = open_console()
     console.print(Text(name, "bold"))
     for model in models:
         console.print(_heading(model))
@@ -42,7 +42,7 @@ def print_plan(name: str, models: Sequence[ModelFiles], plan: DiskPlan) -> None:
     if plan.fits:
         console.print()
         console.print(Text("GPU memory", "bold"))
-        grid = _grid("left", "left", "left")
+        grid = new_grid("left", "left", "left")
         for fit in plan.fits:
             grid.add_row(f"  {fit.pool}", Text(fit.verdict, VERDICTS[fit.verdict]), fit.sentence)
         console.print(grid)
@@ -50,9 +50,9 @@ def print_plan(name: str, models: Sequence[ModelFiles], plan: DiskPlan) -> None:
 
 def print_report(report: Report, plan: DiskPlan) -> None:
     """Print what verify proved, and the container disk that follows from it."""
-    console = _console()
+    console = open_console()
     console.print(Text(report.image.reference, "bold"))
-    grid = _grid("left", "left", "left")
+    grid = new_grid("left", "left", "left")
     for check in report.checks:
         grid.add_row(f"  {check.name}", Text(check.verdict, VERDICTS[check.verdict]), check.detail)
     for answer in report.answers:
@@ -94,7 +94,7 @@ def _total(model: ModelFiles) -> Text:
 
 
 def _disk(title: str, disk: DiskSize) -> Table:
-    grid = _grid("left", "right", "left")
+    grid = new_grid("left", "right", "left")
     kind = "given in the recipe" if disk.is_explicit else "the larger of the two, rounded up"
     state = "exact" if disk.is_exact else "estimate: the image is not built yet"
     grid.add_row(Text(title, "bold"), Text(f"{disk.size_gb} GB", "bold"), Text(f"{kind} ({state})", "dim"))
@@ -111,7 +111,8 @@ def _sum(grid: Table, name: str, terms: Sequence[Term]) -> None:
         grid.add_row(Text(f"    {term.label}", "dim"), Text(size_text(term.size_bytes), "dim"), Text(term.note, "dim"))
 
 
-def _grid(*justifications: str) -> Table:
+def new_grid(*justifications: str) -> Table:
+    """Return a table without lines, two blanks between its columns."""
     grid = Table.grid(padding=(0, 2))
     for justify in justifications:
         grid.add_column(justify="right" if justify == "right" else "left", overflow="fold")
@@ -129,7 +130,7 @@ class _Trimmed:
         sys.stdout.flush()
 
 
-def _console() -> Console:
+def open_console() -> Console:
     """Return a console on stdout: as wide as the terminal, or wide enough that a pipe gets whole lines."""
     if sys.stdout.isatty():
         return Console(highlight=False)

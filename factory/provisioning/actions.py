@@ -211,6 +211,8 @@ def _endpoint_changes(
 ) -> tuple[FieldChange, ...]:
     changes = list(_container_changes(old, new, login))
     for name in (*PLACEMENT, *SCALING):
+        if name == "gpu_count" and new.cpus:
+            continue  # a CPU worker has none, whatever RunPod says of it
         before, after = getattr(old, name, None), getattr(new, name)
         if before != after and not (old is None and after in (None, ())):
             changes.append(FieldChange(name, before, after, _note(name, before, after)))

@@ -88,6 +88,12 @@ def has_cuda(offer: PoolOffer, floor: str | None) -> bool:
     return any(as_pair(version) >= as_pair(floor) for version in offer.cuda_versions)
 
 
+def usable(pool_ids: Sequence[str], offers: Mapping[str, PoolOffer], floor: str | None) -> tuple[str, ...]:
+    """Return the pools whose hosts have the CUDA that is needed; all of them when none has."""
+    good = tuple(pool for pool in pool_ids if pool in offers and has_cuda(offers[pool], floor))
+    return good or tuple(pool_ids)
+
+
 def volume_data_center(
     wanted: Sequence[str], pool_ids: Iterable[str], offers: Mapping[str, PoolOffer], observed: Observed
 ) -> str | None:

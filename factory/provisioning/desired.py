@@ -70,7 +70,8 @@ def desire(
         allowed = wanted
     wish = None
     if disks.volume:
-        place = volume.data_center if volume else choices.volume_data_center(allowed, pools, offers, observed)
+        usable = choices.usable(pools, offers, recipe.gpu.min_cuda or image.cuda) if recipe.gpu else ()
+        place = volume.data_center if volume else choices.volume_data_center(allowed, usable, offers, observed)
         if recipe.gpu and place:
             pools = choices.pools(recipe.gpu, offers, disks.fits, (place,), kept)
         wish = VolumeWish(recipe.volume_name, place, disks.volume.size_gb)

@@ -33,7 +33,7 @@ class ImageState:
     """The image as its registry has it. `reference` is by digest once it is there, by tag before.
 
     `is_public`: may anybody pull it (None: nobody asked)? `has_login`: has this machine a login for its registry?
-    `problem` is why the registry could not be asked.
+    `problem` is why the registry could not be asked. `is_out_of_reach`: it is on this machine, and RunPod is not.
     """
 
     reference: str
@@ -44,6 +44,7 @@ class ImageState:
     is_public: bool | None = None
     has_login: bool = False
     problem: str = ""
+    is_out_of_reach: bool = False
 
 
 @dataclass(frozen=True, slots=True)

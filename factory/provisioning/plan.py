@@ -11,6 +11,7 @@ from factory.provisioning.costs import Costs
 from factory.provisioning.desired import Desired
 from factory.provisioning.observed import ImageState
 from factory.provisioning.preflight import Finding
+from factory.records import DiskPlan, DiskSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Plan:
     pools: tuple[PoolLine, ...]
     costs: Costs
     findings: tuple[Finding, ...]
+    disks: DiskPlan
     notes: tuple[str, ...]
     desired: Desired
     existing: Existing
@@ -63,8 +65,11 @@ class Plan:
         """Return the action on a resource; None when the recipe needs none of its kind."""
         return next((action for action in self.actions if action.resource == resource), None)
 
-    def blocker(self, *, is_replacing: bool = False) -> ProvisionError | None:
-        """Return why this plan can't be carried out, as the error to raise; None when it can."""
+    def blocker(self, *, is_replacing: bool = False, is_final: bool = False) -> ProvisionError | None:
+        """Return why this plan can't be carried out, as the error to raise; None when it can.
+
+        `is_final`: it is to be carried out now, so the image must be there.
+        """
         where = f"recipe {self.recipe}"
         stuck = [a for a in self.actions if a.kind == "impossible" or (a.kind == "replace" and not is_replacing)]
         if stuck:
@@ -75,6 +80,10 @@ class Plan:
             what = "; ".join(finding.sentence for finding in self.errors)
             codes = [finding.code for finding in self.errors]
             return PreflightFailed(what, where=where, fix=self.errors[0].fix, details={"codes": codes})
+        if is_final and not self.image.is_pushed:
+            what = self.image.problem or "the image is not in its registry"
+            fix = "run `factory build RECIPE --push`"
+            return PreflightFailed(what, where=self.image.reference, fix=fix, details={"codes": ["not_pushed"]})
         return None
 
     def as_record(self) -> dict[str, object]:
@@ -88,10 +97,18 @@ class Plan:
             "actions": [_plain(action) for action in self.actions],
             "pools": [_plain(line) for line in self.pools],
             "costs": _plain(self.costs) | {"idle_usd_per_month": self.costs.idle_usd_per_month},
+            "disks": {
+                "container": _disk(self.disks.container),
+                "volume": _disk(self.disks.volume) if self.disks.volume else None,
+            },
             "findings": [_plain(finding) for finding in self.findings],
             "notes": list(self.notes),
             "error": blocker.as_record() if blocker else None,
         }
+
+
+def _disk(disk: DiskSize) -> dict[str, object]:
+    return _plain(disk) | {"rule_bytes": disk.rule_bytes, "floor_bytes": disk.floor_bytes}
 
 
 def _plain(record: object) -> dict[str, object]:

@@ -220,6 +220,13 @@ def _image(sight: Sight) -> Iterator[Finding]:
             f"{image.reference} is not in its registry yet",
             "run `factory build RECIPE --push` before `factory provision`",
         )
+    if image.is_out_of_reach:
+        yield Finding(
+            "error",
+            "out_of_reach",
+            f"RunPod can't pull {image.reference}: that registry is this machine's own",
+            "push to a registry on the internet (image.repository, FACTORY_REGISTRY), or use `factory emulator`",
+        )
     if image.platform != "linux/amd64":
         yield Finding(
             "error",

@@ -46,6 +46,7 @@ def plan(
         pools=tuple(pools),
         costs=money,
         findings=findings,
+        disks=disks,
         notes=(*desired.notes, *disks.warnings),
         desired=desired,
         existing=existing,

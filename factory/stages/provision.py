@@ -45,13 +45,9 @@ def provision(
     Raises PreflightFailed, CannotChange and AmbiguousName before anything is made, RolloutTimedOut, and what the port
     raises.
     """
-    blocker = plan.blocker(is_replacing=is_replacing)
+    blocker = plan.blocker(is_replacing=is_replacing, is_final=True)
     if blocker:
         raise blocker
-    if not plan.image.is_pushed:
-        raise PreflightFailed(
-            "the image is not in its registry", where=plan.image.reference, fix="run `factory build RECIPE --push`"
-        )
     work = _Work(plan, cloud, tell, login_for)
     volume = work.volume()
     login = work.login()

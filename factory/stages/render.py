@@ -13,6 +13,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -119,9 +120,11 @@ def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: Bas
     return text.replace("\r\n", "\n").encode()
 
 
+@lru_cache(maxsize=16)
 def _environment(recipe_folder: Path) -> jinja2.Environment:
     """Return Jinja with our template by its name, and the recipe's folder as `recipe/…`.
 
+    Kept by folder, since compiling the template is the dearest part of a render; Jinja sees a file that has changed.
     Sandboxed: a recipe from elsewhere may be rendered to look at it, without running its code here.
     """
     loader = jinja2.ChoiceLoader(
@@ -217,7 +220,8 @@ def _model_json(model: ModelFiles) -> dict[str, Any]:
     }
 
 
-def _runtime_sources() -> dict[str, bytes]:
+@lru_cache(maxsize=1)
+def _runtime_sources() -> Mapping[str, bytes]:
     """Return the worker runtime as installed here: its Python sources and its requirements, no caches, no tests."""
     spec = importlib.util.find_spec("worker_runtime")
     if spec is None or spec.origin is None:
