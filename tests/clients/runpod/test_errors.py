@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.clients.runpod.errors import cloud_error, job_error, no_sense, read_complaint, unreachable
+from factory.clients.runpod.hints import KNOWN
 from factory.errors import (
     CloudDenied,
     CloudFailed,
@@ -177,6 +179,14 @@ def test_secrets_are_cut_out() -> None:
     text = json.dumps(cloud_error(found, "login", "rest").as_record())
     assert KEY not in text and "hunter22" not in text
     assert "***" in text
+
+
+def test_the_page_lists_every_known_text() -> None:
+    """docs/runpod.md has a row for each code that a known text gets, and each text here is one that is known."""
+    page = (Path(__file__).parents[3] / "docs" / "runpod.md").read_text(encoding="utf-8")
+    codes = {known.code for known in KNOWN} - {"passing"}
+    assert not [code for code in sorted(codes) if f"`{code}`" not in page]
+    assert codes <= {code for _answer, _kind, code, _hint in CASES}
 
 
 # (answer, class, words)
