@@ -105,8 +105,12 @@ def test_a_pod_follows_its_volume(client: TestClient) -> None:
     path = f"/v2/pods/{pod['id']}"
     moved = {"network": [{"volumeId": here, "path": "/x"}]}
     assert client.patch(path, json={"mounts": moved}).json()["mounts"] == moved
-    other: dict[str, Any] = {"network": [{"volumeId": "other", "path": "/x"}]}
-    for refused in (other, {"network": []}, {"persistent": {"size": 20, "path": "/"}}):
+    refusals: list[dict[str, Any]] = [
+        {"network": [{"volumeId": "other", "path": "/x"}]},
+        {"network": []},
+        {"persistent": {"size": 20, "path": "/"}},
+    ]
+    for refused in refusals:
         assert client.patch(path, json={"mounts": refused}).status_code == 400
     assert client.patch(path, json={"mounts": {}}).json()["mounts"] == moved
 
