@@ -187,4 +187,4 @@ def _made(entity: Volume | Template | Endpoint | Login | None) -> Any:
 
 
 TestAccount = Account.TestCase
-TestAccount.settings = settings(max_examples=40, stateful_step_count=30)
+TestAccount.settings = settings(max_examples=25, stateful_step_count=25)
