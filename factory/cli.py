@@ -12,7 +12,10 @@ from factory import __version__
 from factory.commands.build import build
 from factory.commands.check import check
 from factory.commands.emulator import emulator
+from factory.commands.plan import plan
+from factory.commands.provision import provision
 from factory.commands.push import push
+from factory.commands.release import release
 from factory.commands.render import render
 from factory.commands.resolve import resolve
 from factory.commands.run import run
@@ -20,26 +23,31 @@ from factory.commands.saying import say
 from factory.commands.schema import schema
 from factory.commands.size import size
 from factory.commands.verify import verify
+from factory.commands.volumes import volumes
 from factory.errors import FactoryError, Interrupted
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="factory %(version)s")
 def cli() -> None:
-    """Turn one YAML recipe into a right-sized, verified model image for RunPod Serverless.
+    """Turn one YAML recipe into a live, right-sized, verified model endpoint on RunPod Serverless.
 
     \b
-    The road:   check → resolve → size → render → build → push → verify
-    Start with: factory check recipes/minilm.yaml
-                factory size recipes/wan.yaml
-                factory build recipes/minilm.yaml --push
-                factory verify recipes/minilm.yaml
+    The road:   check → resolve → size → render → build → push → verify → provision → run
+    Start with: factory size recipes/wan.yaml         what the model really needs
+                factory plan recipes/minilm.yaml      what would happen, and what it costs
+                factory release recipes/minilm.yaml   all of it, to an endpoint that answered
+                factory run recipes/minilm.yaml       one job, its output
+                factory emulator --help               RunPod on a laptop: no account, no network
 
     Results go to stdout, progress to stderr. Exit codes: a decade per stage (docs/errors.md).
     """
 
 
-for command in (check, schema, resolve, size, render, build, push, verify, run, emulator):
+for command in (
+    *(check, schema, resolve, size, render, build, push, verify),
+    *(plan, provision, release, run, volumes, emulator),
+):
     cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from factory.account import Endpoint, EndpointSpec, JobRequest, TemplateSpec
+from factory.deploying import disks_for
 from factory.errors import (
     FactoryError,
     JobCancelled,
@@ -31,11 +32,10 @@ from factory.provisioning.observed import ImageState
 from factory.provisioning.plan import Plan
 from factory.recipe.expect import problems
 from factory.recipe.model import Test
-from factory.records import Deployment, DiskPlan, JobAnswer, Progress, PushedImage, Tell
+from factory.records import Deployment, JobAnswer, Progress, PushedImage, Tell
 from factory.stages.plan import plan
 from factory.stages.provision import LoginFor, observe, provision, wait_for_rollout
 from factory.stages.run import run
-from factory.stages.size import size
 from factory.wording import count_text, seconds_text
 
 Look = Callable[[Line, PushedImage], ImageState]
@@ -73,8 +73,8 @@ class Release:
         _ = line.findings, line.plan, line.context
         memory.fingerprints.update(line.fingerprints)
         pushed = self._image()
-        disks = self._verified(pushed)
-        deployment = self._provisioned(pushed, disks)
+        self._verified(pushed)
+        deployment = self._provisioned(pushed)
         self._tested(deployment)
         return Released(deployment, tuple(self.answers))
 
@@ -90,24 +90,25 @@ class Release:
                 stage.is_cached, stage.summary = True, f"the registry has {digest[:19]}…"
         return PushedImage(context.repository, context.tag, digest)
 
-    def _verified(self, pushed: PushedImage) -> DiskPlan:
-        """Prove the image unless this digest was proved before, and size the disks exactly."""
+    def _verified(self, pushed: PushedImage) -> None:
+        """Prove the image unless this digest was proved before."""
         line, memory = self.line, self.journal.memory
         if memory.size and memory.verified == pushed.digest:
             with line.stage("verify") as stage:
                 stage.is_cached, stage.summary = True, f"proved before: {pushed.digest[:19]}…"
-            return size(line.file.recipe, line.models, image=memory.size, neighbours=line.neighbours)
-        report, disks = line.verify(pushed, runs=self.runs)
+            return
+        report, _ = line.verify(pushed, runs=self.runs)
         memory.verified, memory.size = pushed.digest, report.size
         self.journal.save()
-        return disks
 
     # --- the account -------------------------------------------------------------------------------------------------
-    def _provisioned(self, pushed: PushedImage, disks: DiskPlan) -> Deployment:
+    def _provisioned(self, pushed: PushedImage) -> Deployment:
         line = self.line
         with line.stage("provision") as stage:
             observed = observe(self.account.cloud)
-            planned = plan(line.file.recipe, disks, self.look(line, pushed), observed, models=line.models)
+            image = self.look(line, pushed)
+            disks = disks_for(line, image, observed)
+            planned = plan(line.file.recipe, disks, image, observed, models=line.models)
             for finding in planned.findings:
                 if finding.severity == "warning":
                     stage.tell(Progress("note", "provision", finding.sentence))

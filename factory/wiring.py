@@ -15,6 +15,7 @@ from factory.settings import Settings, secrets
 
 if TYPE_CHECKING:
     from factory.clients.credentials import Credentials
+    from factory.journal import Journal
     from factory.ledger import Ledger
     from factory.looking import ImageLook
     from factory.pipeline import Machine
@@ -127,6 +128,13 @@ def ledger(settings: Settings) -> Ledger:
     from factory.ledger import Ledger
 
     return Ledger(settings.home / "jobs.sqlite")
+
+
+def journal(settings: Settings, file: RecipeFile) -> Journal:
+    """Return what a recipe's releases from this machine remember."""
+    from factory.journal import Journal
+
+    return Journal.read(settings.home, file.recipe.name)
 
 
 def download(url: str, path: Path) -> None:

@@ -88,6 +88,7 @@ LAYERS = {
     ],
     "factory.once": ["factory.ports", "factory.records", "factory.references", "factory.errors"],
     "factory.wiring": [
+        "factory.journal",
         "factory.ledger",
         "factory.once",
         "factory.looking",

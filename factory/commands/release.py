@@ -1,0 +1,45 @@
+"""`factory release`: from a recipe to a live endpoint that answered its test jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from factory.commands import options
+
+
+@click.command()
+@options.recipe
+@click.option("--no-run", "is_still", is_flag=True, help="Prove the image from the registry only; start no container.")
+@click.option("--replace", "is_replacing", is_flag=True, help="Remove and make anew what can't be changed.")
+@options.force
+@options.network
+@options.ca_file
+@options.as_json
+def release(
+    recipe: Path,
+    is_still: bool,
+    is_replacing: bool,
+    force: bool,
+    network: str | None,
+    ca_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Take a recipe to a live endpoint that answered its test jobs.
+
+    resolve, size, render, build, push, verify, provision, and the recipe's tests through the endpoint. It goes on where
+    it stopped, and does nothing twice. When the tests fail on a new release, the previous one is put back (exit code
+    96). Prints the endpoint's id.
+    """
+    from factory.commands.releases import release_one
+
+    release_one(
+        recipe,
+        runs=not is_still,
+        is_replacing=is_replacing,
+        force=force,
+        network=network,
+        ca_file=ca_file,
+        as_json=as_json,
+    )

@@ -1,0 +1,76 @@
+"""`factory release` at work: one display for the whole road, one record per stage, and how to call what is live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from factory import recipe as recipes
+from factory import settings, wiring
+from factory.commands.display import Display
+from factory.commands.output import print_json
+from factory.errors import FactoryError
+from factory.pipeline import Line
+from factory.releasing import Release, Released
+
+
+def release_one(
+    path: Path,
+    *,
+    runs: bool,
+    is_replacing: bool,
+    force: bool,
+    network: str | None,
+    ca_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Release one recipe; print the endpoint's id, and on stderr how to call it."""
+    machine, file = settings.read(), recipes.load(path)
+    shared = wiring.Shared(machine)
+    clients = wiring.Clients(machine, file, shared)
+    with Display() as display:
+        line = Line(
+            file,
+            clients,
+            wiring.machine(machine, file, network=network, ca_file=ca_file),
+            display.listener(file.recipe.name),
+            is_forced=force,
+        )
+        release = Release(
+            line,
+            wiring.Account(machine),
+            wiring.journal(machine, file),
+            wiring.image_look(machine, file, shared),
+            clients.credentials.login_for,
+            runs=runs,
+            is_replacing=is_replacing,
+        )
+        try:
+            released = release.walk()
+        except FactoryError as error:
+            error.details |= {"stages": _stages(line)}
+            raise
+    _print(line, released, machine, as_json)
+
+
+def _stages(line: Line) -> list[dict[str, object]]:
+    return [
+        {"stage": name, "state": ended.state, "summary": ended.summary, "seconds": round(ended.seconds, 3)}
+        for name, ended in line.stages.items()
+    ]
+
+
+def _print(line: Line, released: Released, machine: settings.Settings, as_json: bool) -> None:
+    from factory.commands.snippets import snippet
+
+    deployment = released.deployment
+    if as_json:
+        print_json({"deployment": deployment, "stages": _stages(line), "answers": released.answers})
+        return
+    click.echo(deployment.endpoint_id)
+    tests = line.file.recipe.tests
+    click.echo("", err=True)
+    click.echo(
+        snippet("curl", deployment.endpoint_id, tests[0].input if tests else {}, machine.runpod_jobs_url), err=True
+    )
