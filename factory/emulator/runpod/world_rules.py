@@ -123,7 +123,7 @@ def check_workers(endpoint: Endpoint) -> None:
 def check_places(endpoint: Endpoint, volumes: Mapping[str, Volume], known: Mapping[str, DataCenter]) -> None:
     """Data centres exist; volumes exist, one per data centre, where the endpoint may run."""
     for place in endpoint.data_centers:
-        if not any(is_at(data_center, place) for data_center in known.values()):
+        if not any(data_center.is_at(place) for data_center in known.values()):
             raise Refused(400, f"Data center {place} not found. Valid data centers: {', '.join(sorted(known))}")
     homes: dict[str, str] = {}
     for volume_id in endpoint.volume_ids:
@@ -133,17 +133,12 @@ def check_places(endpoint: Endpoint, volumes: Mapping[str, Volume], known: Mappi
         if home in homes:
             raise Refused(400, f"Only one network volume per data center: {homes[home]} and {volume_id} are in {home}")
         homes[home] = volume_id
-        if endpoint.data_centers and not any(is_at(known[home], place) for place in endpoint.data_centers):
+        if endpoint.data_centers and not any(known[home].is_at(place) for place in endpoint.data_centers):
             raise Refused(
                 400,
                 f"Network volume {volume_id} is in {home}, which is not among the endpoint's data centers: "
                 f"{', '.join(endpoint.data_centers)}",
             )
-
-
-def is_at(data_center: DataCenter, place: str) -> bool:
-    """Say whether a data centre is a place: its own id, or a country code (GraphQL's `locations` takes both)."""
-    return place in (data_center.id, data_center.country)
 
 
 def check_stays(old: Endpoint, new: Endpoint) -> None:
