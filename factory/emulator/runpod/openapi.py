@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,6 +20,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
@@ -33,6 +36,19 @@ _FORMATS = FormatChecker(formats=())
 @_FORMATS.checks("date-time", raises=ValueError)
 def _is_time(value: object) -> bool:
     return not isinstance(value, str) or parsed_time(value) is not None
+
+
+def _check_pattern(_: Any, pattern: str, value: object, __: Any) -> Iterator[ValidationError]:
+    if isinstance(value, str) and not re.search(_ecma(pattern), value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _ecma(pattern: str) -> str:
+    """Return a pattern that means to Python what it means in JSON Schema: `$` is the very end, `\\d` is ASCII."""
+    return re.sub(r"\$(?=\||$)", r"\\Z", pattern.replace(r"\d", "[0-9]"))
+
+
+_Validator: Any = extend(Draft202012Validator, {"pattern": _check_pattern})  # type: ignore[no-untyped-call]
 
 
 class NoSuchPath(Exception):
@@ -52,9 +68,7 @@ class Schema:
 
     def __init__(self, document: dict[str, Any], registry: Any, pointer: str) -> None:
         self._document = document
-        self._validator = Draft202012Validator(
-            {"$ref": f"{_URN}#{quote(pointer)}"}, registry=registry, format_checker=_FORMATS
-        )
+        self._validator = _Validator({"$ref": f"{_URN}#{quote(pointer)}"}, registry=registry, format_checker=_FORMATS)
 
     def problems(self, value: object, at: str = "$") -> list[str]:
         """Return what is wrong with a value, in RunPod's words; `at` is what the value is called there."""

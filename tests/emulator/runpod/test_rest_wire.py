@@ -211,6 +211,16 @@ def test_a_bad_parameter_is_a_422(client: TestClient, query: str, errors: list[s
     assert (answer.status_code, answer.json()["errors"]) == (422, errors)
 
 
+@pytest.mark.parametrize(
+    ("version", "is_one"),
+    [("12.8", True), ("12.8\n", False), ("\u0661\u0662.8", False), ("12.8.1", False), ("", False)],
+)
+def test_patterns_are_read_as_ecma_does(client: TestClient, version: str, is_one: bool) -> None:
+    """A line's end is not the end of a text, and only ASCII digits are digits; `""` clears only in a PATCH."""
+    body = ENDPOINT | {"gpu": {"pools": ["ADA_24"], "minCudaVersion": version}}
+    assert client.post("/v2/serverless", json=body).status_code == (201 if is_one else 422)
+
+
 def test_unknown_parameters_are_ignored(client: TestClient) -> None:
     """As at RunPod: `?includeTemplate=true` of v1 does nothing, and is no error."""
     assert client.get("/v2/serverless?includeTemplate=true").json() == {"endpoints": []}
