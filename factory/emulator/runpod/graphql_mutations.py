@@ -17,7 +17,7 @@ from factory.emulator.runpod.graphql_shapes import (
     template_shape,
     volume_shape,
 )
-from factory.emulator.runpod.graphql_values import cuda_versions, env_of, listed
+from factory.emulator.runpod.graphql_values import cuda_versions, env_of, listed, pod_disk
 from factory.emulator.runpod.refusals import Refused
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _template(asked: Input) -> Template:
     if category not in CATEGORIES:
         raise Refused(400, f"category must be one of {', '.join(CATEGORIES)}, not {category}")
     volume_gb, path = asked["volumeInGb"], asked.get("volumeMountPath") or ""
-    disk = {"size": volume_gb, "path": path or "/workspace"}
+    mounts = pod_disk(volume_gb, path)
     return _sound(
         Template(
             id="",
@@ -90,8 +90,8 @@ def _template(asked: Input) -> Template:
             start_jupyter=asked.get("startJupyter") is not False,
             allowed_cuda=cuda_versions(asked.get("allowedCudaVersions") or ()),
             volume_gb=volume_gb,
-            mount_path=path or ("/workspace" if volume_gb else ""),
-            mounts={"persistent": disk} if volume_gb else {},
+            mount_path=mounts["persistent"]["path"] if mounts else path,
+            mounts=mounts,
         )
     )
 
@@ -111,10 +111,8 @@ def _sound(template: Template) -> Template:
     """Return the template. Raises Refused for what can't be."""
     if template.container.disk_gb < 1:
         raise Refused(400, f"containerDiskInGb must be at least 1, not {template.container.disk_gb}")
-    if template.volume_gb < 0 or (template.is_serverless and template.volume_gb):
-        raise Refused(
-            400, f"volumeInGb must be 0 for a serverless template, and never negative (got {template.volume_gb})"
-        )
+    if template.is_serverless and template.volume_gb:
+        raise Refused(400, f"volumeInGb must be 0 for a serverless template (got {template.volume_gb})")
     return template
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from factory.emulator.runpod.graphql_shapes import volume_shape
-from factory.emulator.runpod.graphql_values import cuda_versions, env_of, listed, parsed_instance
+from factory.emulator.runpod.graphql_values import cuda_versions, env_of, listed, parsed_instance, pod_disk
 from factory.emulator.runpod.pods import Pod
 from factory.emulator.runpod.refusals import Refused
 from factory.emulator.runpod.rest_pods import NO_STOCK, PodRoutes
@@ -103,12 +103,10 @@ class PodActions:
 
 
 def _mounts(asked: Input) -> dict[str, Any]:
-    path = asked.get("volumeMountPath") or "/workspace"
+    path = asked.get("volumeMountPath")
     if asked.get("networkVolumeId"):
-        return {"network": [{"volumeId": asked["networkVolumeId"], "path": path}]}
-    if asked.get("volumeInGb"):
-        return {"persistent": {"size": asked["volumeInGb"], "path": path}}
-    return {}
+        return {"network": [{"volumeId": asked["networkVolumeId"], "path": path or "/workspace"}]}
+    return pod_disk(asked.get("volumeInGb") or 0, path)
 
 
 def pod_shape(box: Box, pod: Pod) -> Shape:

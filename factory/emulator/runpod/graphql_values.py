@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from factory.emulator.runpod.entities import Cpu
 from factory.emulator.runpod.refusals import Refused
 
+MIN_POD_DISK_GB = 10
 _CUDA = re.compile(r"\d{1,3}(\.\d{1,3})?", re.ASCII)
 _INSTANCE = re.compile(r"([a-z0-9]+)-(\d{1,4})(?:-\d{1,5})?", re.ASCII)
 _MODEL = re.compile(
@@ -64,6 +65,18 @@ def parsed_model(reference: str) -> ModelReference:
     if found is None:
         raise Refused(400, f"model reference {reference!r} is not one: https://huggingface.co/org/name:main is")
     return ModelReference(found[1], found[2] or "main")
+
+
+def pod_disk(volume_gb: int, path: str | None) -> dict[str, Any]:
+    """Return a pod's own disk as REST v2's `mounts` have it, at /workspace unless said otherwise; nothing for 0 GB.
+
+    Raises Refused below 10 GB ("upstream enforces a 10 GB floor": RunPod's OpenAPI v2, read 2026-11-23).
+    """
+    if not volume_gb:
+        return {}
+    if volume_gb < MIN_POD_DISK_GB:
+        raise Refused(400, f"volumeInGb must be 0 or at least {MIN_POD_DISK_GB} (got {volume_gb})")
+    return {"persistent": {"size": volume_gb, "path": path or "/workspace"}}
 
 
 def env_of(pairs: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:

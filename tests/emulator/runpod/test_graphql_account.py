@@ -91,9 +91,9 @@ def test_serverless_or_not_stays(client: TestClient, made: bool | None, asked: b
         ({"containerRegistryAuthId": "nope"}, "Container registry auth nope not found"),
         ({"category": "TPU"}, "category must be one of NVIDIA, AMD, CPU, not TPU"),
         ({"containerDiskInGb": 0}, "containerDiskInGb must be at least 1, not 0"),
-        ({"volumeInGb": 5}, "volumeInGb must be 0 for a serverless template, and never negative (got 5)"),
-        ({"volumeInGb": -1, "isServerless": False},
-         "volumeInGb must be 0 for a serverless template, and never negative (got -1)"),
+        ({"volumeInGb": 20}, "volumeInGb must be 0 for a serverless template (got 20)"),
+        ({"volumeInGb": -1, "isServerless": False}, "volumeInGb must be 0 or at least 10 (got -1)"),
+        ({"volumeInGb": 9, "isServerless": False}, "volumeInGb must be 0 or at least 10 (got 9)"),
         ({"allowedCudaVersions": ["new"]}, "CUDA version 'new' is not one: 12.4 is"),
     ],
 )  # fmt: skip
