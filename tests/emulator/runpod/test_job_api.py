@@ -18,6 +18,8 @@ from factory.emulator.runpod.app import Runpod, create_runpod
 from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.clock import StepClock
 from factory.emulator.runpod.entities import Worker
+from factory.emulator.runpod.job_limits import RateLimits
+from factory.emulator.runpod.refusals import Refused
 from factory.emulator.runpod.troubles import EndpointGone, LateStatus404
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-u1")
@@ -338,3 +340,15 @@ def test_an_accepted_job_is_on_disk_before_its_answer(kept: Runpod) -> None:
         job = api.run()
         assert box.world.store is not None
         assert [stored.id for stored in box.world.store.load("job")] == [job]
+
+
+def test_calls_at_once() -> None:
+    """So many calls may be open at a time, however few came in the window."""
+    limits = RateLimits()
+    opened = [limits.enter("ep", "cancel", 0.0) for _ in range(20)]
+    with pytest.raises(Refused, match="20 at once"):
+        limits.enter("ep", "cancel", 0.0)
+    limits.leave(opened[0])
+    limits.enter("ep", "cancel", 0.0)
+    for _ in range(1000):
+        limits.leave(limits.enter("ep", "health", 0.0))
