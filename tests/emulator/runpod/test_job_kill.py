@@ -23,7 +23,7 @@ MOST = 900
 
 
 def test_no_accepted_job_is_lost(tmp_path: Path) -> None:
-    """Four clients submit, the process is killed after two hundred ids; the next has them all. What ran is queued again."""
+    """Four clients submit, and the process is killed; the next one has all, and queues again what ran."""
     options = ("--workers", "none", "--state", tmp_path / "state")
     accepted: dict[str, int] = {}
     is_enough = threading.Event()
