@@ -16,7 +16,7 @@ from factory.emulator.faults import Call, Fault
 from factory.emulator.hub_repos import Repositories
 from factory.emulator.runpod.catalogue import Catalogue
 from factory.emulator.runpod.clock import Clock
-from factory.emulator.runpod.disks import Disks
+from factory.emulator.runpod.disks import SCRATCH_PREFIX, Disks
 from factory.emulator.runpod.fleet import Fleet
 from factory.emulator.runpod.jobs import Jobs
 from factory.emulator.runpod.launcher import Launcher
@@ -103,7 +103,7 @@ def make_box(
     """Wire a box around a world. Volumes lie in the world's state folder, or in one that goes with the box."""
     jobs = Jobs(world)
     troubles = Troubles(world, catalogue)
-    scratch = TemporaryDirectory(prefix="runpod-volumes-") if launcher and not world.store else None
+    scratch = TemporaryDirectory(prefix=SCRATCH_PREFIX) if launcher and not world.store else None
     folder = Path(scratch.name) if scratch else world.store.folder / "volumes" if world.store else None
     disks = Disks(folder) if launcher and folder else None
     fleet = Fleet(world, catalogue, jobs, launcher, troubles, disks)

@@ -20,11 +20,15 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from factory.emulator.runpod import owners
 from factory.emulator.runpod.entities import Volume
 
 GB = 1_000_000_000
 BLOCK_BYTES = 4096
 FILLER = ".emulator-filler"
+SCRATCH_PREFIX = "runpod-volumes-"
+"""How folders of volumes begin that end with their emulator."""
+OWNER = ".owner"
 PROGRAMS = ("mkfs.ext4", "e2fsck", "resize2fs", "losetup", "mount", "umount")
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 """Where administrators' programs are: an ordinary user's PATH lacks half of it."""
@@ -74,6 +78,11 @@ class Disks:
         """Return the ids of the volumes that are in use, or lie on the disk from an earlier run."""
         return self._lying | self._sizes.keys()
 
+    async def sweep(self) -> None:
+        """Say whose folder this is; beside a scratch folder, unmount and remove those of emulators that are gone."""
+        async with self._lock:
+            await anyio.to_thread.run_sync(self._sweep)
+
     async def mounted(self, volume: Volume) -> Path:
         """Return the folder with a volume's content, mounted. Raises DiskProblem, OSError."""
         async with self._lock:
@@ -108,6 +117,18 @@ class Disks:
             self._is_full.clear()
 
     # --- in threads --------------------------------------------------------------------------------------------------
+    def _sweep(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / OWNER).write_text(owners.me())
+        if not self._folder.name.startswith(SCRATCH_PREFIX):
+            return
+        for owner in self._folder.parent.glob(f"{SCRATCH_PREFIX}*/{OWNER}"):
+            if owners.is_gone(owner.read_text()):
+                for path in owner.parent.iterdir():
+                    if is_mounted(path):
+                        unmount(path)
+                shutil.rmtree(owner.parent, ignore_errors=True)
+
     def _mount(self, volume_id: str, size_gb: int) -> None:
         path, image = self._path(volume_id), self._image(volume_id)
         path.mkdir(parents=True, exist_ok=True)

@@ -134,6 +134,8 @@ class Fleet(Crew):
         if self._launcher is not None and not self._is_swept:
             self._is_swept = True
             await self._launcher.sweep()
+            if self._disks is not None:
+                await self._disks.sweep()
         for member in list(self._members.values()):
             await self._observe(member)
         has_money = self._world.person.balance_usd > 0

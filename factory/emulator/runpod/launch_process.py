@@ -27,6 +27,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from factory.emulator.runpod import owners
 from factory.emulator.runpod.images import parsed
 from factory.emulator.runpod.launcher import VOLUME_PATH, Handle, LaunchFailed, Order, Say
 from factory.emulator.runpod.worker_output import Outlet
@@ -44,6 +45,10 @@ os.execv(sys.executable, [sys.executable, "-u", "-m", "worker_runtime", *sys.arg
 _ENV_LINE = re.compile(r'^ENV ([A-Za-z_]\w*)=("(?:[^"\\]|\\.)*"|[^\s"]+)$', re.MULTILINE)
 
 
+SCRATCH_PREFIX = "factory-worker-"
+OWNER = ".owner"
+
+
 class ProcessLauncher:
     """Starts processes. `contexts` holds the rendered contexts, `python` has what the worker imports."""
 
@@ -54,7 +59,8 @@ class ProcessLauncher:
         self._python = python
 
     async def sweep(self) -> None:
-        """Nothing is left by a killed emulator: its workers died with it."""
+        """Remove the scratch folders of emulators that are gone; their workers died with them."""
+        await anyio.to_thread.run_sync(remove_abandoned, Path(tempfile.gettempdir()))
 
     async def start(self, order: Order, say: Say) -> Handle:
         """Start a process in a scratch folder of its own. Raises LaunchFailed: no context for its image, or `args`."""
@@ -67,8 +73,9 @@ class ProcessLauncher:
 
     def _begun(self, order: Order, context: Path, say: Say) -> ProcessWorker:
         """Start the process: in the loop's thread, since it is killed when the thread that started it ends."""
-        scratch = Path(tempfile.mkdtemp(prefix=f"factory-worker-{order.worker.id}-"))
+        scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{order.worker.id}-"))
         (scratch / "tmp").mkdir()
+        (scratch / OWNER).write_text(owners.me())
         try:
             process = subprocess.Popen(
                 [self._python, "-c", _MORTAL, str(os.getpid())],
@@ -147,6 +154,13 @@ class ProcessWorker:
     def _note_end(self, code: int) -> None:
         self._exit_code = code
         self._has_ended.set()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what workers of emulators that are gone left in a folder."""
+    for owner in folder.glob(f"{SCRATCH_PREFIX}*/{OWNER}"):
+        if owners.is_gone(owner.read_text()):
+            shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def process_environment(order: Order, context: Path, scratch: Path) -> dict[str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from fleet_stage import Stage
 from runpod_box import KEY, Emulated, emulated
 from starlette.testclient import TestClient
 
@@ -38,3 +41,24 @@ def served() -> Iterator[Emulated]:
     """A box of its own on a loopback port."""
     with emulated() as runpod:
         yield runpod
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The emulator runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def stage(anyio_backend: str) -> AsyncIterator[Stage]:
+    """A box with puppets for workers, closed afterwards."""
+    made = Stage()
+    yield made
+    await made.box.close()
+
+
+@pytest.fixture(scope="session")
+def ended_owner() -> str:
+    """An emulator of this machine that is gone, as owners.py writes it."""
+    code = "from factory.emulator.runpod import owners; print(owners.me(), end='')"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

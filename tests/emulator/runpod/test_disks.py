@@ -5,23 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from factory.emulator.runpod import disks as module
-from factory.emulator.runpod.disks import FILLER, DiskProblem, Disks, is_attached, is_mounted, run_program, why_no_loop
+from factory.emulator.runpod.disks import (
+    FILLER,
+    OWNER,
+    SCRATCH_PREFIX,
+    DiskProblem,
+    Disks,
+    is_attached,
+    is_mounted,
+    run_program,
+    why_no_loop,
+)
 from factory.emulator.runpod.entities import Volume
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The emulator runs on asyncio."""
-    return "asyncio"
 
 
 @pytest.fixture
@@ -126,6 +129,22 @@ async def test_a_removed_volume_leaves_nothing(disks: Disks, tmp_path: Path) -> 
     assert not was_mounted or not is_attached(image)
 
 
+async def test_what_a_killed_emulator_left_is_removed(anyio_backend: str, ended_owner: str, tmp_path: Path) -> None:
+    """Scratch folders whose emulator is gone are unmounted and removed; those of a living one stay."""
+    dead = Disks(tmp_path / f"{SCRATCH_PREFIX}dead")
+    living = Disks(tmp_path / f"{SCRATCH_PREFIX}living")
+    for made in (dead, living):
+        await made.sweep()
+        await made.mounted(volume())
+    (tmp_path / f"{SCRATCH_PREFIX}dead" / OWNER).write_text(ended_owner)
+    successor = Disks(tmp_path / f"{SCRATCH_PREFIX}next")
+    await successor.sweep()
+    found = sorted(os.listdir(tmp_path))  # noqa: PTH208
+    assert found == [f"{SCRATCH_PREFIX}living", f"{SCRATCH_PREFIX}next"]
+    assert (await living.mounted(volume())).is_dir()
+    await living.close()
+
+
 async def test_plain_folders_on_demand(tmp_path: Path) -> None:
     """Where nothing may be mounted a volume is a folder, kept, grown and removed all the same."""
     plain = Disks(tmp_path, may_mount=False)
@@ -167,4 +186,3 @@ def test_a_program_that_fails_speaks(tmp_path: Path) -> None:
         return
     with pytest.raises(DiskProblem, match="e2fsck: "):
         run_program("e2fsck", "-p", str(tmp_path / "no.img"))
-    assert not subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True).stdout

@@ -17,6 +17,7 @@ from emulator_process import emulator_process
 from runpod_box import KEY, Emulated, an_endpoint, emulated
 from worker_app import listed, model, write_app
 
+from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.clock import RealClock
 from factory.emulator.runpod.entities import Container, Endpoint, Job, Worker
 from factory.emulator.runpod.launch_process import ProcessLauncher, image_environment, process_environment
@@ -137,13 +138,13 @@ def test_a_job_runs_in_a_process(box: Emulated) -> None:
 
 
 def test_a_crash_is_seen_and_started_again(box: Emulated) -> None:
-    """The exit code is kept, the same worker is back, and the job that crashed it twice has failed."""
+    """The same worker is back for the job's second try; its exit code is kept, and the job has failed."""
     endpoint = endpoint_of(box)
     answer = run(box, endpoint, {"exit": 3})
     assert (answer["status"], answer["error"]) == ("FAILED", "job timed out after 1 retries")
     worker = worker_of(box, endpoint)
-    assert (worker.exit_code, worker.restarts) == (3, 2)
-    assert run(box, endpoint, {"names": []})["workerId"] == worker.id
+    assert answer["retries"] == 1
+    assert (worker.exit_code, worker.restarts, worker.status) == (3, 2, "UNHEALTHY")
 
 
 @pytest.mark.parametrize(
@@ -158,12 +159,12 @@ def test_an_image_without_a_context_is_one_that_cannot_be_pulled(image: str, say
     """The worker stays INITIALIZING, and its system log says which folder was looked for."""
     endpoint = endpoint_of(box, image, workers_min=1)
 
-    def complaint() -> str | None:
-        workers = box.call(lambda inside: inside.fleet.workers(endpoint.id))
-        lines = [row for one in workers for row in box.call(lambda inside, one=one: inside.fleet.log_lines(one.id))]
-        return next((row.line for row in lines if says in row.line), None)
+    def complaints(inside: Box) -> list[str]:
+        fleet = inside.fleet
+        lines = [row.line for one in fleet.workers(endpoint.id) for row in fleet.log_lines(one.id, "system")]
+        return [line for line in lines if says in line]
 
-    until(complaint, "the log says so")
+    until(lambda: box.call(complaints), "the log says so")
     assert worker_of(box, endpoint).status == "INITIALIZING"
 
 
@@ -187,6 +188,10 @@ def test_a_kill_of_the_emulator_kills_its_workers(contexts: Path, tmp_path: Path
         assert is_alive(pid)
         assert emulator.end(signal.SIGKILL) == -signal.SIGKILL
         until(lambda: not is_alive(pid), "the worker is gone")
+    scratch = Path(job["output"]["cwd"])
+    assert scratch.is_dir()
+    with emulator_process(tmp_path / "log", "--workers", "process", "--contexts", contexts):
+        until(lambda: not scratch.exists(), "the next emulator removes its folder")
 
 
 @pytest.mark.minilm
