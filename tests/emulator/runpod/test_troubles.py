@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from runpod_box import an_endpoint
 from starlette.testclient import TestClient
 
+from factory.emulator.runpod import troubles
 from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.troubles import (
     KINDS,
@@ -158,3 +162,12 @@ def test_a_full_disk_is_meant_by_id_or_name(box: Box) -> None:
         box.troubles.add(DiskFull(pattern))
         assert box.troubles.fills(volume)
         box.troubles.clear()
+
+
+def test_both_tables_have_every_trouble() -> None:
+    """The module's table names each kind with its fields, and the docs have the same rows."""
+    rows = re.findall(r"^\| (\w+) \| (.+?) \| .+ \|$", troubles.__doc__ or "", re.MULTILINE)[1:]
+    told = {name: set(re.findall(r"([a-z_]+)(?: \(|,|$)", re.sub(r"\([^)]*\)", "(", text))) for name, text in rows}
+    assert told == {name: {f.name for f in dataclasses.fields(kind) if f.init} for name, kind in KINDS.items()}
+    page = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text().splitlines()
+    assert [line for line in (troubles.__doc__ or "").splitlines() if line.startswith("|") and line not in page] == []
