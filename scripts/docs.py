@@ -24,6 +24,8 @@ def commands_page() -> str:
     ]
     for name, command in sorted(cli.commands.items()):
         parts.append(f"## factory {name}\n\n```text\n{_help(command, f'factory {name}')}\n```\n")
+        for word, inner in sorted(command.commands.items()) if isinstance(command, click.Group) else ():
+            parts.append(f"### factory {name} {word}\n\n```text\n{_help(inner, f'factory {name} {word}')}\n```\n")
     parts.append(f"## The machine's settings\n\n```text\n{inspect.getdoc(settings)}\n```\n")
     parts.append("Flags win over settings. `--debug` with any command shows the traceback of an error.\n")
     return "\n".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import IO, cast
+from typing import IO, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -120,18 +120,22 @@ def new_grid(*justifications: str) -> Table:
 
 
 class _Trimmed:
-    """stdout, line by line, without the blanks that rich pads columns with."""
+    """A stream, line by line, without the blanks that rich pads columns with."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
 
     def write(self, text: str) -> int:
-        sys.stdout.write("\n".join(line.rstrip() for line in text.split("\n")))
+        self._stream.write("\n".join(line.rstrip() for line in text.split("\n")))
         return len(text)
 
     def flush(self) -> None:
-        sys.stdout.flush()
+        self._stream.flush()
 
 
-def open_console() -> Console:
-    """Return a console on stdout: as wide as the terminal, or wide enough that a pipe gets whole lines."""
-    if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(file=cast(IO[str], _Trimmed()), width=160, highlight=False)
+def open_console(stream: TextIO | None = None) -> Console:
+    """Return a console on stdout or another stream: as wide as the terminal, or so wide that pipes get whole lines."""
+    out = stream or sys.stdout
+    if out.isatty():
+        return Console(file=out, highlight=False)
+    return Console(file=cast(IO[str], _Trimmed(out)), width=160, highlight=False)

@@ -48,7 +48,7 @@ def provision(
     blocker = plan.blocker(is_replacing=is_replacing, is_final=True)
     if blocker:
         raise blocker
-    work = _Work(plan, cloud, tell, login_for)
+    work = _Work(plan, cloud, tell, login_for, is_replacing)
     volume = work.volume()
     login = work.login()
     desired = plan.desired.with_ids(
@@ -87,6 +87,7 @@ class _Work:
     cloud: Cloud
     tell: Tell
     login_for: LoginFor
+    is_replacing: bool
     was_changed: bool = False
 
     def volume(self) -> Volume | None:
@@ -131,7 +132,7 @@ class _Work:
         action, template = self._planned("template"), self.plan.existing.template
         if action.kind == "create":
             action, template = actions.for_template(spec, desired.login, self.cloud.templates())
-        if action.kind == "replace" and template is not None:
+        if action.kind == "replace" and self.is_replacing and template is not None:
             self._say(action, "")
             self.cloud.delete_template(template)
             return self.cloud.create_template(spec)
@@ -149,7 +150,7 @@ class _Work:
         action, endpoint = self._planned("endpoint"), self.plan.existing.endpoint
         if action.kind == "create":
             action, endpoint = actions.for_endpoint(spec, desired.login, name, self.cloud.endpoints())
-        if action.kind == "replace" and endpoint is not None:
+        if action.kind == "replace" and self.is_replacing and endpoint is not None:
             self._say(action, "")
             self.cloud.delete_endpoint(endpoint)
             return self.cloud.create_endpoint(spec, template)
