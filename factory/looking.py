@@ -27,16 +27,22 @@ READERS = 8
 
 @dataclass(frozen=True, slots=True)
 class ImageLook:
-    """Looks at images. `anonymous` is the registry as a stranger sees it; `is_cloud_local`: is RunPod emulated here?"""
+    """Looks at images. `anonymous` is the registry as a stranger sees it; `is_cloud_local`: is RunPod emulated here?
+
+    `is_unbuilt`: no image is looked for; the emulator's workers run the rendered context that the tag names.
+    """
 
     anonymous: Registry
     login_for: LoginFor
     home: Path
     is_cloud_local: bool = False
+    is_unbuilt: bool = False
 
     def of(self, line: Line) -> ImageState:
         """Look for the image of a recipe as it is now, by its tag; one that isn't there is named by the tag."""
         reference = line.context.reference
+        if self.is_unbuilt:
+            return ImageState(reference, is_public=True)
         try:
             digest = line.doors.registry.digest(reference)
         except FactoryError as error:

@@ -38,6 +38,8 @@ from factory.stages.provision import LoginFor, observe, provision, wait_for_roll
 from factory.stages.run import run
 from factory.wording import count_text, seconds_text
 
+SICK_S = 90.0  # a worker that crashed at its start is started again several times meanwhile
+
 Look = Callable[[Line, PushedImage], ImageState]
 
 
@@ -163,6 +165,7 @@ class Release:
                 timeout_s=test.timeout_s,
                 tell=tell,
                 on_seen=lambda job: ids.append(job.id),
+                sick_s=SICK_S,
             )
         except JobFailed as error:
             found = problems(test.expect, error.details.get("output"), str(error.details.get("error") or error.what))

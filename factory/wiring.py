@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.errors import CloudDenied
+from factory.errors import CloudDenied, SettingsError
 from factory.records import BuildOptions
 from factory.references import is_loopback, parse, with_prefix
 from factory.settings import Settings, secrets
@@ -111,15 +111,26 @@ class Shared:
         return self._registries[credentials]
 
 
-def image_look(settings: Settings, file: RecipeFile, shared: Shared) -> ImageLook:
-    """Return what looks at a recipe's image in its registry, as this machine and as a stranger."""
+def image_look(settings: Settings, file: RecipeFile, shared: Shared, *, is_unbuilt: bool = False) -> ImageLook:
+    """Return what looks at a recipe's image in its registry, as this machine and as a stranger.
+
+    Raises SettingsError when it shall be taken as it is rendered and RunPod isn't emulated on this machine.
+    """
     from factory.looking import ImageLook
 
+    is_local = is_loopback(settings.runpod_api_url.split("/")[2])
+    if is_unbuilt and not is_local:
+        raise SettingsError(
+            f"RunPod runs images, not rendered contexts ({settings.runpod_api_url})",
+            where="--unbuilt",
+            fix="leave it out, or start `factory emulator --workers process`",
+        )
     return ImageLook(
         anonymous=shared.anonymous,
         login_for=Clients(settings, file).credentials.login_for,
         home=settings.home,
-        is_cloud_local=is_loopback(settings.runpod_api_url.split("/")[2]),
+        is_cloud_local=is_local,
+        is_unbuilt=is_unbuilt,
     )
 
 

@@ -63,16 +63,22 @@ def plan_recipes(paths: Sequence[Path], as_json: bool) -> None:
 
 
 def provision_recipes(
-    paths: Sequence[Path], *, is_replacing: bool, limit_s: float | None, language: Language | None, as_json: bool
+    paths: Sequence[Path],
+    *,
+    is_replacing: bool,
+    limit_s: float | None,
+    language: Language | None,
+    is_unbuilt: bool,
+    as_json: bool,
 ) -> None:
     """Plan recipes, print the plans on stderr, and carry them out in order; nothing is made when one can't be."""
     machine = settings.read()
     account = wiring.Account(machine)
-    jobs = _planned(paths, account, machine)
+    jobs = _planned(paths, account, machine, is_unbuilt=is_unbuilt)
     talk = Console(stderr=True, highlight=False, soft_wrap=True)
     for job in jobs:
         if job.planned and job.planned.plan and not as_json:
-            show(job.planned.plan, talk)
+            show(job.planned.plan, open_console(sys.stderr))
     _stop_if_any(jobs, is_replacing)
     made: list[Deployment] = []
     with Display(talk) as display:
@@ -115,7 +121,9 @@ def _stop_if_any(jobs: Sequence[Job], is_replacing: bool) -> None:
 
 
 # --- recipes to plans ------------------------------------------------------------------------------------------------
-def _planned(paths: Sequence[Path], account: wiring.Account, machine: Settings) -> list[Job]:
+def _planned(
+    paths: Sequence[Path], account: wiring.Account, machine: Settings, *, is_unbuilt: bool = False
+) -> list[Job]:
     """Load and plan recipes; one that can't be read or sized doesn't keep the others from being planned."""
     shared = wiring.Shared(machine)
     jobs = [_load(path, machine, shared) for path in paths]
@@ -123,7 +131,9 @@ def _planned(paths: Sequence[Path], account: wiring.Account, machine: Settings) 
     cloud = account.cloud
     with _waiting(f"looking at the account and {len(loaded)} recipe(s)"):
         found = plan_all(
-            [line for _, line in loaded], cloud, lambda line: wiring.image_look(machine, line.file, shared)
+            [line for _, line in loaded],
+            cloud,
+            lambda line: wiring.image_look(machine, line.file, shared, is_unbuilt=is_unbuilt),
         )
     for (job, _), planned in zip(loaded, found, strict=True):
         job.planned = with_notes(planned, list(dict.fromkeys(job.notes)))

@@ -18,6 +18,7 @@ from factory.commands import options
 @click.option(
     "--snippet", "language", type=click.Choice(["python", "curl", "js"]), help="Print a program that calls it."
 )
+@click.option("--unbuilt", "is_unbuilt", is_flag=True, help="For `factory emulator --workers process`: needs no image.")
 @options.as_json
 def provision(recipes: tuple[Path, ...], as_json: bool, **words: Any) -> None:
     """Make or change the account as the plan says, and wait until the change is live.

@@ -28,13 +28,15 @@ def run(
     is_sync: bool = False,
     tell: Tell = tell_nobody,
     on_seen: Callable[[JobResult], None] = lambda _job: None,
+    sick_s: float | None = None,
 ) -> JobResult:
     """Run one job to its end and return it COMPLETED. `on_seen` gets the job as it is each time that RunPod tells.
 
+    With `sick_s` it is given up (JobTimedOut) when for so many seconds every worker was unhealthy and none came up.
     On Ctrl-C the job is cancelled, so that nothing runs on unseen. Raises JobFailed, JobTimedOut, JobCancelled, and
     what the port raises.
     """
-    watch = _Watch(jobs, endpoint_id, tell, on_seen)
+    watch = _Watch(jobs, endpoint_id, tell, on_seen, sick_s)
     started = time.monotonic()
     job = jobs.run_sync(endpoint_id, request, min(SYNC_WAIT_S, timeout_s)) if is_sync else None
     if job is None:
@@ -46,7 +48,8 @@ def run(
             left_s = max(0.0, timeout_s - (time.monotonic() - started))
             job = jobs.wait(endpoint_id, job.id, left_s, watch)
     except JobTimedOut as error:
-        error.what = f"{error.what}; last seen {watch.last or 'nothing'}"
+        if watch.last and watch.last not in error.what:
+            error.what = f"{error.what}; last seen {watch.last}"
         raise
     except KeyboardInterrupt:
         tell(Progress("note", "job", _cancelled(jobs, endpoint_id, job.id, on_seen)))
@@ -91,10 +94,12 @@ class _Watch:
     endpoint_id: str
     tell: Tell
     on_seen: Callable[[JobResult], None]
+    sick_s: float | None
     last: str = ""
     started: float = field(default_factory=time.monotonic)
     _looked: float = 0.0
     _workers: str = ""
+    _sick_since: float | None = None
 
     def __call__(self, job: JobResult) -> None:
         self.on_seen(job)
@@ -116,10 +121,26 @@ class _Watch:
         if now - self._looked >= LOOK_EVERY_S:
             self._looked = now
             try:
-                self._workers = waiting_for(self.jobs.health(self.endpoint_id))
+                health = self.jobs.health(self.endpoint_id)
             except FactoryError as error:
                 self._workers = f"workers unknown ({error.what})"
+            else:
+                self._workers = waiting_for(health)
+                self._give_up_if_sick(health, now)
         return f": {self._workers}"
+
+    def _give_up_if_sick(self, health: Health, now: float) -> None:
+        others = sum(count for state, count in health.workers.items() if state not in ("unhealthy", "throttled"))
+        if others or not health.workers.get("unhealthy"):
+            self._sick_since = None
+        elif self._sick_since is None:
+            self._sick_since = now
+        elif self.sick_s is not None and now - self._sick_since >= self.sick_s:
+            raise JobTimedOut(
+                f"no worker comes up: {self._workers}",
+                where=f"endpoint {self.endpoint_id}",
+                fix="read the worker's log: its last lines say why it ended",
+            )
 
 
 def waiting_for(health: Health) -> str:

@@ -14,6 +14,7 @@ from factory.stages import run as stage
 from factory.stages.run import run, waiting_for
 
 REQUEST = JobRequest({"prompt": "cats"})
+RESULT = JobResult("", "COMPLETED", output="late")
 
 
 def ending(state: JobResult) -> FakeJobs:
@@ -76,6 +77,18 @@ def test_a_job_that_never_ends_says_what_was_seen_last(monkeypatch: pytest.Monke
     jobs = FakeJobs(lambda _request: [JobResult("", "IN_QUEUE")] * 2, workers={"throttled": 2})
     with pytest.raises(JobTimedOut, match="last seen in queue: 2 throttled: no free GPU"):
         run(jobs, "ep", REQUEST, timeout_s=9)
+
+
+def test_a_job_is_given_up_when_no_worker_comes_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits an hour for workers that only crash; one that is still starting is waited for."""
+    monkeypatch.setattr(stage, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(stage, "LOOK_EVERY_S", 0.0)
+    waiting = [JobResult("", "IN_QUEUE")] * 3
+    sick = FakeJobs(lambda _request: waiting, workers={"unhealthy": 2})
+    with pytest.raises(JobTimedOut, match="no worker comes up: 2 unhealthy"):
+        run(sick, "ep", REQUEST, timeout_s=9, sick_s=0.0)
+    starting = FakeJobs(lambda _request: [*waiting, RESULT], workers={"unhealthy": 1, "initializing": 1})
+    assert run(starting, "ep", REQUEST, timeout_s=9, sick_s=0.0).output == "late"
 
 
 def test_ctrl_c_cancels_the_job() -> None:

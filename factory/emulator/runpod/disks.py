@@ -59,8 +59,11 @@ class Disks:
     """The volumes' folders below one folder."""
 
     def __init__(self, folder: Path, *, may_mount: bool = True) -> None:
-        """`may_mount` False: plain folders, whatever the machine can do."""
-        self._folder = folder
+        """`may_mount` False: plain folders, whatever the machine can do.
+
+        The folder is made absolute: an engine takes a relative path for the name of a volume of its own.
+        """
+        self._folder = folder = folder.resolve()
         self._may_mount = may_mount
         self._lock = asyncio.Lock()  # one program at a time works on file systems
         self._sizes: dict[str, int] = {}  # what is mounted, or a folder in use: its size in GB

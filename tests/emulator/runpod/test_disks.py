@@ -50,6 +50,14 @@ async def test_the_machine_decides_and_is_asked(disks: Disks, tmp_path: Path) ->
         assert (tmp_path / "volumes" / "vol1.img").stat().st_blocks * 512 < 100e6, "it takes only what is written"
 
 
+async def test_a_relative_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's engine takes a relative path for a volume's name, so it must never see one."""
+    monkeypatch.chdir(tmp_path)
+    disks = Disks(Path("volumes"), may_mount=False)
+    assert await disks.mounted(volume()) == tmp_path.resolve() / "volumes" / "vol1"
+    await disks.close()
+
+
 async def test_content_outlives_the_emulator(disks: Disks, tmp_path: Path) -> None:
     """Unmounted at the end, mounted again by the next emulator; a new volume is empty."""
     folder = await disks.mounted(volume())
