@@ -199,7 +199,7 @@ class Crew:
             return member.worker.joined_at is not None and now - member.last_ping_at > LOST_S
         if not member.is_foreign or member.seen_at is None or now - member.seen_at <= ABSENT_S:
             return False
-        return not self._jobs.in_progress(member.worker.id)
+        return not self._is_busy(member)
 
     # --- going -------------------------------------------------------------------------------------------------------
     def _has_ended(self, member: Member, code: int) -> None:
@@ -288,8 +288,11 @@ class Crew:
 
     def _shown(self, member: Member) -> Worker:
         """Return the worker's record as it stands at this moment."""
-        member.show(self._world.now(), is_busy=bool(self._jobs.in_progress(member.worker.id)))
+        member.show(self._world.now(), is_busy=self._is_busy(member))
         return member.worker
+
+    def _is_busy(self, member: Member) -> bool:
+        return bool(self._jobs.in_progress(member.worker.id, member.worker.endpoint_id))
 
     def _say(self, member: Member) -> Say:
         return lambda source, line: member.log.add(self._world.now(), source, line)

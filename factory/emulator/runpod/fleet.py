@@ -162,7 +162,7 @@ class Fleet(Crew):
         for worker_id in scaling.leaving_workers(endpoint, ours, self._load(endpoint, members)):
             self._members[worker_id].worker.is_leaving = True
         for member in members:
-            if member.worker.is_leaving and not self._jobs.in_progress(member.worker.id):
+            if member.worker.is_leaving and not self._is_busy(member):
                 self._end(member, "it is not needed any more", grace_s=GRACE_S)
         if may_start:
             self._fill(endpoint)
@@ -186,7 +186,7 @@ class Fleet(Crew):
         return scaling.Load(
             queued=self._jobs.queued(endpoint.id),
             oldest_wait_s=self._jobs.oldest_wait_s(endpoint.id),
-            in_progress=sum(len(self._jobs.in_progress(member.worker.id)) for member in members),
+            in_progress=sum(len(self._jobs.in_progress(member.worker.id, endpoint.id)) for member in members),
             workers=len(ours),
             starting=sum(member.worker.joined_at is None for member in ours),
             since_start_s=self._world.now() - self._last_start.get(endpoint.id, -math.inf),
@@ -195,17 +195,18 @@ class Fleet(Crew):
     def _standing(self, member: Member) -> scaling.Standing:
         worker, now = self._shown(member), self._world.now()
         idle_s = 0.0 if worker.idle_since is None else now - worker.idle_since
-        return scaling.Standing(worker.id, member.state(is_busy=bool(self._jobs.in_progress(worker.id))), idle_s)
+        return scaling.Standing(worker.id, member.state(is_busy=self._is_busy(member)), idle_s)
 
     def _fill(self, endpoint: Endpoint) -> None:
         """Add the workers that are wanted, as far as the account's quota goes."""
         members = self._of(endpoint.id)
         load = self._load(endpoint, members)
-        if load.starting == load.workers and any(member.is_looping for member in members):
+        missing = scaling.wanted_workers(endpoint, load) - load.workers
+        if missing <= 0 or (load.starting == load.workers and any(member.is_looping for member in members)):
             return
         room = self._world.person.worker_quota - sum(member.counts for member in self._members.values())
         now = self._world.now()
-        for _ in range(min(room, scaling.wanted_workers(endpoint, load) - load.workers)):
+        for _ in range(min(room, missing)):
             member = self._add(endpoint, new_id(14))
             member.due_at = now + self._troubles.start_delay_s(endpoint)
             self._last_start[endpoint.id] = now

@@ -97,8 +97,11 @@ class Jobs(JobStates):
         oldest = self._line(endpoint_id).oldest()
         return None if oldest is None else self.clock.now() - oldest
 
-    def in_progress(self, worker_id: str) -> list[str]:
-        """Return the ids of the jobs that a worker has."""
+    def in_progress(self, worker_id: str, endpoint_id: str | None = None) -> list[str]:
+        """Return the ids of the jobs that a worker has; found at once when its endpoint is named."""
+        if endpoint_id is not None:
+            line = self._lines.get(endpoint_id)
+            return list(line.running.get(worker_id, ())) if line else []
         return [job_id for line in self._lines.values() for job_id in line.running.get(worker_id, ())]
 
     def changed(self, endpoint_id: str) -> asyncio.Event:

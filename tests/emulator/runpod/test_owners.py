@@ -29,6 +29,7 @@ def test_an_ended_process_is_gone(ended_owner: str) -> None:
         ("", False),
         ("a/b", False),
     ],
+    ids=["id taken again", "rebooted", "elsewhere", "no id", "empty", "too short"],
 )
 def test_others(owner: str, is_gone: bool) -> None:
     """Of another machine nothing is known, and what can't be read is left alone."""
