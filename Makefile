@@ -13,13 +13,17 @@ help: ## List the targets
 
 # --- see it work ---------------------------------------------------------------------------------------------------
 .PHONY: demo
-demo: venv ## A recipe becomes an image that computes a real embedding (installs what it needs)
-	@$(MAKE) --jobs=2 install-demo engine
+demo: venv ## A recipe becomes a live endpoint that computes a real embedding (installs what it needs)
+	@$(MAKE) --jobs=2 install-demo engine-or-not
 	@scripts/demo
+.PHONY: engine-or-not
+engine-or-not:
+	@$(MAKE) engine || { echo "no Docker engine can run here: the worker will be a process" >&2; scripts/setup worker; }
 
 # --- models: MODEL=minilm means recipes/minilm.yaml ------------------------------------------------------------------
 # The engine, registry and Hub are those of your environment; eval "$(scripts/engine env)" chooses the local ones.
-.PHONY: check size build push verify
+# RunPod is the account of RUNPOD_API_KEY, or the emulator that RUNPOD_API_BASE_URL names.
+.PHONY: check size build push verify plan release run
 check: install-demo ## Check every recipe
 	@$(BIN)/factory check $(RECIPES)
 size: install-demo recipe ## MODEL=…  Size the disks and say why
@@ -30,6 +34,12 @@ push: install-demo recipe ## MODEL=…  Build the image and push it
 	@$(BIN)/factory build recipes/$(MODEL).yaml --push
 verify: install-demo recipe ## MODEL=…  Prove that the pushed image can be pulled, starts and answers
 	@$(BIN)/factory verify recipes/$(MODEL).yaml
+plan: install-demo recipe ## MODEL=…  Say what would happen at RunPod, and what it costs
+	@$(BIN)/factory plan recipes/$(MODEL).yaml
+release: install-demo recipe ## MODEL=…  All of it, to a live endpoint that answered its test jobs
+	@$(BIN)/factory release recipes/$(MODEL).yaml
+run: install-demo recipe ## MODEL=…  Send the recipe's first test through its endpoint
+	@$(BIN)/factory run recipes/$(MODEL).yaml
 
 .PHONY: recipe
 recipe:

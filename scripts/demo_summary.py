@@ -1,4 +1,4 @@
-"""Say what the demo did, from what `factory build --json` and `factory verify --json` printed."""
+"""Say what the demo did, from what `factory release --json` (or `provision --json`) and `factory run --json` printed."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
-MB = 1_000_000
 
-
-def lines(build: dict[str, Any], verified: dict[str, Any], whole_s: str) -> list[tuple[str, str]]:
+def lines(made: Any, job: dict[str, Any], volumes: Path, workers: str, whole_s: str) -> list[tuple[str, str]]:
     """Return what to print: a word and what belongs to it."""
-    report = verified["report"]
-    size, vector = report["size"], report["answers"][0]["output"]["embeddings"][0]
-    pull = next(check["detail"] for check in report["checks"] if check["name"] == "pull")
-    took = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in build["seconds"].items())
-    phases = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in report["phases"].items() if phase != "ready")
+    deployment = made["deployment"] if isinstance(made, dict) else made[0]
+    stages = made["stages"] if isinstance(made, dict) else []
+    vector = job["output"]["embeddings"][0]
     first = ", ".join(f"{number:.6f}" for number in vector[:4])
+    volume = volumes / deployment["volume_id"]
+    files = [file for file in volume.rglob("*") if file.is_file() and "models" in file.parts]
+    size_mb = sum(file.stat().st_size for file in files) / 1_000_000
+    took = ", ".join(f"{s['stage']} {s['seconds']:.1f} s" for s in stages if s["state"] == "done")
     return [
-        ("image", report["image"]["reference"]),
-        ("size", f"{size['compressed_bytes'] / MB:.1f} MB compressed, {size['unpacked_bytes'] / MB:.1f} MB unpacked"),
-        ("disk", f"{verified['plan']['container']['size_gb']} GB of container disk"),
-        (
-            "built",
-            f"{took}{'' if build['was_built'] else ' (it was there already)'}; {build['sent_bytes'] / MB:.1f} MB sent",
-        ),
-        ("pulled", pull),
-        ("started", f"in {report['phases']['ready']:.1f} s: {phases}"),
+        ("image", deployment["image"] if workers == "docker" else f"{deployment['image']} (rendered, not built)"),
+        ("endpoint", f"{deployment['endpoint_id']} in {', '.join(deployment['data_centers'])}"),
+        ("volume", f"{deployment['volume_id']}: {size_mb:.1f} MB in {len(files)} files, brought by the worker"),
+        ("release", took or "unchanged"),
+        ("job", f"{job['job']}: waited {job['delay_ms'] / 1000:.1f} s, ran {job['execution_ms'] / 1000:.1f} s"),
+        ("worker", f"{job['worker']}, a {'container of that image' if workers == 'docker' else 'process'}"),
         ("embedding", f"{len(vector)} numbers: {first}, …"),
-        ("checked", "; ".join(f"{check['name']} {check['verdict']}" for check in report["checks"])),
         ("took", f"{whole_s} s"),
     ]
 
 
 def main() -> None:
-    """Print the summary: `demo_summary.py BUILD.json REPORT.json SECONDS`."""
-    build, verified = (json.loads(Path(name).read_text()) for name in sys.argv[1:3])
-    for word, rest in lines(build[0], verified, sys.argv[3]):
+    """Print the summary: `demo_summary.py FOLDER docker|process SECONDS`."""
+    folder, workers, whole_s = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    made, job = (json.loads((folder / name).read_text()) for name in ("release.json", "job.json"))
+    for word, rest in lines(made, job, folder / "runpod" / "volumes", workers, whole_s):
         sys.stdout.write(f"{word:<10} {rest}\n")
 
 
