@@ -1,0 +1,184 @@
+"""A machine with a recipe whose image is in a private registry, an emulated account, and `factory` as processes.
+
+with workshop(tmp_path_factory.mktemp("workshop"), launcher=InlineLauncher()) as place:
+    bench = Bench(place, tmp_path, api="graphql")
+    recipe = bench.write(disk={"container": 90})      # the image of this recipe is pushed, if it wasn't
+    done = bench.run("provision", recipe)
+    assert holds(place.runpod) == …                   # what the account has, by names instead of ids
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from forked_cli import Done, ForkedCli, Process, forked_cli
+from registries import layer_tar, pusher, running_registry
+from runpod_box import KEY, Emulated, emulated
+
+from factory import recipe, settings, wiring
+from factory.emulator.faults import FOREVER, Fault
+from factory.emulator.runpod.box import Box
+from factory.emulator.runpod.clock import RealClock
+from factory.emulator.runpod.launcher import Launcher
+from factory.pipeline import Line
+
+HUB = Path(__file__).parent.parent / "fixtures" / "hub"
+LOGIN = ("ada", "secret")
+PLACE = "EU-RO-1"
+RECIPE: dict[str, Any] = {
+    "name": "demo",
+    "model": {"repo": "sentence-transformers/all-MiniLM-L6-v2", "placement": "volume"},
+    "image": {"repository": "acme/demo"},
+    "gpu": ["ADA_24", "AMPERE_24"],
+    "handler": "echo",
+    "endpoint": {"data_centers": [PLACE], "scaler": {"type": "queue_delay", "value": 1}},
+    "env": {"GREETING": "hello"},
+    "tests": [{"input": {"a": 1}, "expect": {"a": 1}, "timeout_s": 30}],
+}
+
+
+@dataclass
+class Workshop:
+    """What many tests share: an account, a registry that asks for a login, and what processes are forked from."""
+
+    runpod: Emulated
+    registry: str
+    cli: ForkedCli
+    pushed: dict[str, str] = field(default_factory=dict)  # tag → digest
+
+
+@contextmanager
+def workshop(folder: Path, *, launcher: Launcher | None = None) -> Iterator[Workshop]:
+    """Open one while the block runs."""
+    (folder / "registry").mkdir()
+    with (
+        running_registry(folder / "registry", login=True) as registry,
+        emulated(clock=RealClock(), hub=HUB, launcher=launcher) as runpod,
+        forked_cli() as cli,
+    ):
+        yield Workshop(runpod, registry.address, cli)
+
+
+@dataclass
+class Bench:
+    """One test's machine: its folder, its journal, and by which API it talks to RunPod."""
+
+    place: Workshop
+    folder: Path
+    api: str = "rest"
+    settings: dict[str, str] = field(default_factory=dict)
+    image: str = ""  # of the recipe as it was last written, by digest
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of every process; `settings` win."""
+        runpod = self.place.runpod
+        env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        env |= {"RUNPOD_API": self.api, "RUNPOD_API_KEY": KEY, "RUNPOD_API_BASE_URL": runpod.url}
+        env |= {"RUNPOD_ENDPOINT_BASE_URL": runpod.jobs_url, "HF_ENDPOINT": runpod.url, "HF_HUB_DISABLE_TELEMETRY": "1"}
+        env |= {"FACTORY_HOME": str(self.folder / "home"), "FACTORY_REGISTRY": self.place.registry}
+        env |= {"FACTORY_REGISTRY_USERNAME": LOGIN[0], "FACTORY_REGISTRY_PASSWORD": LOGIN[1]}
+        env |= {
+            "FACTORY_BASE": f"{self.place.registry}/base@sha256:{'ab' * 32}",
+            "DOCKER_HOST": f"unix://{self.folder}/no",
+        }
+        return env | self.settings
+
+    def write(self, **changes: object) -> Path:
+        """Write the recipe with these blocks in place of its own, and see that its image is in the registry."""
+        path = self.folder / "demo.yaml"
+        path.write_text(json.dumps(RECIPE | changes))  # JSON is YAML
+        machine, file = settings.read(self.env), recipe.load(path)
+        context = Line(
+            file, wiring.Clients(machine, file), wiring.machine(machine, file), lambda _: lambda _: None
+        ).context
+        if context.tag not in self.place.pushed:
+            login = base64.b64encode(":".join(LOGIN).encode()).decode()
+            layer = gzip.compress(layer_tar({"tag": context.tag.encode()}), mtime=0)
+            made = pusher(self.place.registry, {"Authorization": f"Basic {login}"}).image(
+                "acme/demo", context.tag, layer
+            )
+            self.place.pushed[context.tag] = made.digest
+        self.image = f"{self.place.registry}/acme/demo@{self.place.pushed[context.tag]}"
+        return path
+
+    def start(self, *arguments: str | Path) -> Process:
+        """Start `factory ARGUMENTS…`."""
+        return self.place.cli.start(*arguments, env=self.env, folder=self.folder)
+
+    def run(self, *arguments: str | Path) -> Done:
+        """Run `factory ARGUMENTS…` to its end."""
+        return self.start(*arguments).wait()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """All that an account held at one moment, ids included."""
+
+    held: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def of(cls, runpod: Emulated) -> Kept:
+        """Keep a copy of what the account holds now."""
+        return cls(runpod.call(lambda box: deepcopy(tuple(_dicts(box)))))
+
+    def put_back(self, runpod: Emulated) -> None:
+        """Give the account, which must be empty, what it held then."""
+
+        def fill(box: Box) -> None:
+            for held, kept in zip(_dicts(box), deepcopy(self.held), strict=True):
+                held.update(kept)
+
+        runpod.call(fill)
+
+
+def _dicts(box: Box) -> tuple[dict[str, Any], ...]:
+    world = box.world
+    return world.volumes, world.logins, world.templates, world.endpoints
+
+
+def holds(runpod: Emulated) -> dict[str, list[dict[str, Any]]]:
+    """Return all that factory may make in the account, each thing with its fields, names in place of ids."""
+    return runpod.call(_holds)
+
+
+def _holds(box: Box) -> dict[str, list[dict[str, Any]]]:
+    world = box.world
+    names = {one.id: one.name for held in (world.volumes, world.logins) for one in held.values()}
+    names |= {t.id: "(bound)" if t.bound_endpoint_id else t.name for t in world.templates.values()}
+    own = [template for template in world.templates.values() if template.bound_endpoint_id is None]
+    return {
+        "volumes": [_plain(volume, names) for volume in world.volumes.values()],
+        "logins": [_plain(login, names) for login in world.logins.values()],
+        "templates": [_plain(template, names) for template in own],
+        "endpoints": [_plain(endpoint, names) for endpoint in world.endpoints.values()],
+    }
+
+
+def _plain(entity: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    fields = asdict(entity)
+    for name in ("id", "created_at"):
+        fields.pop(name, None)
+    if "volume_ids" in fields:
+        fields["volume_ids"] = [names[volume_id] for volume_id in fields["volume_ids"]]
+        fields["template_id"] = names.get(fields["template_id"])
+        fields["releases"] = len(fields["releases"])
+    if login_id := fields.get("container", {}).get("login_id"):
+        fields["container"]["login_id"] = names[login_id]
+    return fields
+
+
+def forbid_changes(runpod: Emulated) -> None:
+    """From now on RunPod fails at every call that would change the account, by whichever API."""
+    methods = ("POST", "PATCH", "PUT", "DELETE")
+    runpod.faults.extend(Fault("status", FOREVER, "/v2/*", method, status=500) for method in methods)
+    runpod.faults.append(Fault("status", FOREVER, "/graphql", status=500, containing="mutation"))
