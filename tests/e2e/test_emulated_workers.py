@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,8 @@ class Handler:
 '''
 
 
+UNIQUE = uuid.uuid4().hex[:8]
+"""Runs beside this one on the same engine remove their own images."""
 WAITS = "/bin/sh -c \"trap 'exit 0' TERM; while :; do sleep 0.1; done\""
 """A command that runs until it is told to end."""
 
@@ -79,7 +82,7 @@ def worker_image(
         "name: mine\nimage:\n  repository: test/emulated\nhandler: handler.py\ntests:\n  - input: {names: []}\n"
     )
     context = render(
-        recipes.load(folder / "mine.yaml"), (), BaseImage(base_image), repository=f"{registry}/test/emulated"
+        recipes.load(folder / "mine.yaml"), (), BaseImage(base_image), repository=f"{registry}/test/emulated-{UNIQUE}"
     )
     ca_file = os.environ.get("FACTORY_CA")
     options = BuildOptions(os.environ.get("FACTORY_NETWORK"), Path(ca_file) if ca_file else None)
@@ -91,7 +94,7 @@ def worker_image(
 def shell_image(engine: DockerEngine, registry: str) -> Iterator[str]:
     """A pushed image of 5 MB which only has a shell; its command ends with 7."""
     dockerfile = SHELL + 'CMD ["/bin/sh", "-c", "echo going down; exit 7"]\n'
-    context = make_context(f"{registry}/test/emulated-shell", dockerfile, shell_files())
+    context = make_context(f"{registry}/test/emulated-shell-{UNIQUE}", dockerfile, shell_files())
     yield push(build(context, engine, BuildOptions()), engine).reference
     engine.remove(context.reference)
 

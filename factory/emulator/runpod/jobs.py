@@ -101,7 +101,7 @@ class Jobs(JobStates):
         """Return the ids of the jobs that a worker has; found at once when its endpoint is named."""
         if endpoint_id is not None:
             line = self._lines.get(endpoint_id)
-            return list(line.running.get(worker_id, ())) if line else []
+            return [] if line is None else list(line.running.get(worker_id, ()))  # an empty line is false
         return [job_id for line in self._lines.values() for job_id in line.running.get(worker_id, ())]
 
     def changed(self, endpoint_id: str) -> asyncio.Event:
