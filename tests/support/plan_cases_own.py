@@ -31,7 +31,7 @@ OWN = (
         fields={
             "volume": ("data_center", "size_gb"),
             "endpoint": (
-                *("image", "container_disk_gb", "gpu_count", "cpus", "data_centers", "workers_min", "workers_max"),
+                *("image", "container_disk_gb", "cpus", "data_centers", "workers_min", "workers_max"),
                 *("idle_timeout_s", "scaler", "scaler_value", "execution_timeout_ms", "flashboot", "volume"),
             ),
         },
