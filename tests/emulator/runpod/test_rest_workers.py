@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -18,9 +19,20 @@ DEADLINE_S = 20
 
 
 @pytest.fixture
-def runpod() -> Iterator[Emulated]:
+def job() -> asyncio.Event:
+    """What every job waits for."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+def runpod(job: asyncio.Event) -> Iterator[Emulated]:
     """A box that starts workers."""
-    with emulated(launcher=InlineLauncher()) as made:
+
+    async def answer(job_input: Any) -> Any:
+        await job.wait()
+        return job_input
+
+    with emulated(launcher=InlineLauncher(answer)) as made:
         yield made
 
 
@@ -68,13 +80,16 @@ def test_a_worker_is_shown(runpod: Emulated, client: httpx.Client) -> None:
     assert answer["summary"] == {"running": 0, "idle": 1, "initializing": 0, "throttled": 0, "unhealthy": 0, "total": 1}
 
 
-def test_a_release_rolls_out(runpod: Emulated, client: httpx.Client) -> None:
+def test_a_release_rolls_out(runpod: Emulated, client: httpx.Client, job: asyncio.Event) -> None:
     """After a change the old worker is stale, the roll-out in progress; when it is over, all run the new version."""
     endpoint, old = started(runpod, client)
+    # An idle worker would be gone with the next tick; a busy one stays until its job is done.
+    runpod.call(lambda box: box.jobs.submit(endpoint.id, {"input": {"a": 1}}, is_sync=False))
     client.patch(f"/serverless/{endpoint.id}", json={"env": {"A": "1"}})
     workers = client.get(f"/serverless/{endpoint.id}/workers").json()
     assert [worker["isStale"] for worker in workers["workers"] if worker["id"] == old["id"]] == [True]
     assert client.get(f"/serverless/{endpoint.id}/releases").json()["rollout"]["inProgress"] is True
+    runpod.call(lambda box: job.set())
     new = idle_worker(runpod, client, endpoint, but=old["id"])
     assert (new["version"], new["isStale"]) == (2, False)
     give_up_at = time.monotonic() + DEADLINE_S
