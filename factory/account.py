@@ -47,6 +47,20 @@ class DataCenter:
     volume_tiers: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A rented pod, billed by the hour while it `is_running` (0 US dollars an hour while it isn't)."""
+
+    id: str
+    name: str
+    is_running: bool
+    usd_per_h: float
+    gpu: str | None = None
+    gpu_count: int = 0
+    data_center: str | None = None
+    volume_ids: tuple[str, ...] = ()
+
+
 # --- what provisioning makes -------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Volume:
@@ -168,11 +182,16 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a worker printed, or that the platform says of it."""
+    """One line that a worker printed, or that the platform says of it.
+
+    `id` is where a reader goes on (`<ts>/<seq>`): the same line has the same one each time it is read. Empty where
+    RunPod sends none.
+    """
 
     ts: str
     source: Literal["container", "system"]
     line: str
+    id: str = field(default="", compare=False)
 
 
 # --- jobs ----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from factory.account import (
     JobResult,
     Login,
     LogLine,
+    Pod,
     Release,
     Rollout,
     Template,
@@ -200,6 +201,17 @@ class Cloud(Protocol):
         """Return the names of the account's secrets."""
         ...
 
+    def pods(self) -> tuple[Pod, ...]:
+        """Return the rented pods, without the workers of endpoints and the members of clusters."""
+        ...
+
+    def spend(self, hours: int = 24) -> Mapping[str, float]:
+        """Return endpoint id → US dollars billed for its workers in the last full hours and the one that runs.
+
+        REST v2 in both cases. RunPod's bill lags behind by some minutes; an endpoint without a charge is absent.
+        """
+        ...
+
     def volumes(self) -> tuple[Volume, ...]:
         """Return the network volumes."""
         ...
@@ -210,6 +222,10 @@ class Cloud(Protocol):
 
     def grow_volume(self, volume: Volume, size_gb: int) -> Volume:
         """Make a volume larger."""
+        ...
+
+    def delete_volume(self, volume: Volume) -> None:
+        """Remove a volume with all that lies on it; RunPod refuses while an endpoint has it."""
         ...
 
     def logins(self) -> tuple[Login, ...]:

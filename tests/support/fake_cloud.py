@@ -5,7 +5,7 @@ The catalogue is the emulator's, so that a plan made here chooses what a plan ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -18,6 +18,7 @@ from factory.account import (
     GpuOffer,
     Login,
     LogLine,
+    Pod,
     Release,
     Rollout,
     Stock,
@@ -61,6 +62,9 @@ class FakeCloud:
     held_templates: dict[str, Template] = field(default_factory=dict)
     held_endpoints: dict[str, Endpoint] = field(default_factory=dict)
     held_models: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    held_pods: dict[str, Pod] = field(default_factory=dict)
+    bill: dict[str, float] = field(default_factory=dict)
+    held_workers: dict[str, tuple[CloudWorker, ...]] = field(default_factory=dict)
     passwords: dict[str, tuple[str, str]] = field(default_factory=dict)
     rollouts: list[Rollout] = field(default_factory=lambda: [Rollout(1, 0, 0, False)])
     calls: list[str] = field(default_factory=list)
@@ -90,6 +94,16 @@ class FakeCloud:
         """Return the secrets' names."""
         self.calls.append("secrets")
         return self.secret_names
+
+    def pods(self) -> tuple[Pod, ...]:
+        """Return the pods."""
+        self.calls.append("pods")
+        return tuple(self.held_pods.values())
+
+    def spend(self, hours: int = 24) -> Mapping[str, float]:
+        """Return the bill that was set."""
+        self.calls.append("spend")
+        return self.bill
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the volumes."""
@@ -127,6 +141,13 @@ class FakeCloud:
         self._refuse_unless(size_gb >= self.held_volumes[volume.id].size_gb, "a volume's size cannot be reduced")
         self.held_volumes[volume.id] = replace(volume, size_gb=size_gb)
         return self.held_volumes[volume.id]
+
+    def delete_volume(self, volume: Volume) -> None:
+        """Remove a volume that no endpoint has."""
+        self.calls.append(f"delete_volume {volume.name}")
+        users = [e for e in self.held_endpoints.values() if volume.id in e.spec.volume_ids]
+        self._refuse_unless(not users, "the network volume is in use")
+        self.held_volumes.pop(volume.id, None)
 
     # --- logins ----------------------------------------------------------------------------------------------------
     def create_login(self, name: str, username: str, password: str) -> Login:
@@ -221,8 +242,8 @@ class FakeCloud:
 
     # --- what runs -------------------------------------------------------------------------------------------------
     def workers(self, endpoint_id: str) -> tuple[CloudWorker, ...]:
-        """Return none."""
-        return ()
+        """Return those that were set."""
+        return self.held_workers.get(endpoint_id, ())
 
     def rollout(self, endpoint_id: str) -> Rollout:
         """Return the next of the rollouts."""

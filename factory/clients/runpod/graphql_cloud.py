@@ -20,6 +20,7 @@ from factory.account import (
     GpuOffer,
     Login,
     LogLine,
+    Pod,
     Release,
     Rollout,
     Template,
@@ -31,6 +32,7 @@ from factory.clients.runpod.create_once import PAUSES_S, create_once, only
 from factory.clients.runpod.graphql import GraphqlAccount, GraphqlClient
 from factory.clients.runpod.graphql_notes import Running, notes_in, with_notes
 from factory.clients.runpod.readback import checked_endpoint, checked_template
+from factory.clients.runpod.rest_client import RestClient
 from factory.clients.runpod.transport import RunPodClient
 from factory.clients.runpod.worker_logs import WorkerLogs
 from factory.errors import CloudFailed, CloudRefused
@@ -44,7 +46,7 @@ class GraphqlCloud:
     """Implements `ports.Cloud`. `client` is at RUNPOD_API_BASE_URL, without `/graphql`. Thread-safe: it keeps nothing.
 
     A create in doubt is looked for by name, `pauses_s` seconds after it, before it is sent again (`create_once`).
-    Worker logs come from REST v2, the one thing that GraphQL has no field for and a user can't do without.
+    Worker logs and the bill come from REST v2: GraphQL has no documented field for them, and a user needs them.
     """
 
     name = "graphql"
@@ -58,6 +60,7 @@ class GraphqlCloud:
         quiet_s: float = 3.0,
     ) -> None:
         self._client = GraphqlClient(client)
+        self._rest = RestClient(client)
         self._account = GraphqlAccount(self._client)
         self._pauses_s = pauses_s
         self._sleep = sleep
@@ -81,6 +84,14 @@ class GraphqlCloud:
         return self._client.read(
             lambda data: tuple(wire.read_data_center(row) for row in data["dataCenters"]), "data_centers"
         )
+
+    def pods(self) -> tuple[Pod, ...]:
+        """Return the rented pods; a worker of an endpoint is none."""
+        return self._client.read(wire.read_pods, "pods")
+
+    def spend(self, hours: int = 24) -> Mapping[str, float]:
+        """Return endpoint id → US dollars billed for its workers in the last hours, from REST v2."""
+        return self._rest.spend(hours)
 
     # --- volumes -------------------------------------------------------------------------------------------------
     def volumes(self) -> tuple[Volume, ...]:
@@ -113,6 +124,10 @@ class GraphqlCloud:
         return self._client.read(
             lambda data: wire.read_volume(data["updateNetworkVolume"]), "update_volume", values, where=where
         )
+
+    def delete_volume(self, volume: Volume) -> None:
+        """Remove a volume that no endpoint has, with its data."""
+        self._delete("delete_volume", {"id": volume.id}, f'volume "{volume.name}"', volume.id, self.volumes)
 
     # --- registry logins -----------------------------------------------------------------------------------------
     def logins(self) -> tuple[Login, ...]:

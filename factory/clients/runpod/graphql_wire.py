@@ -17,6 +17,7 @@ from factory.account import (
     EndpointSpec,
     GpuOffer,
     Login,
+    Pod,
     Rollout,
     Stock,
     Template,
@@ -268,6 +269,26 @@ def read_gpus(data: Json) -> tuple[GpuOffer, ...]:
 def read_data_center(row: Json) -> DataCenter:
     """Read a data centre; GraphQL says whether it has storage, not which tiers."""
     return DataCenter(row["id"], row["location"] or "", ("STANDARD",) if row["storageSupport"] else ())
+
+
+def read_pods(data: Json) -> tuple[Pod, ...]:
+    """Read the rented pods: those that belong to no endpoint."""
+    return tuple(_read_pod(row) for row in data["myself"]["pods"] or () if not row["endpointId"])
+
+
+def _read_pod(row: Json) -> Pod:
+    machine = row["machine"] or {}
+    is_running = row["desiredStatus"] not in ("EXITED", "PAUSED", "TERMINATED")
+    return Pod(
+        id=row["id"],
+        name=row["name"] or "",
+        is_running=is_running,
+        usd_per_h=float(row["costPerHr"] or 0) if is_running else 0.0,
+        gpu=machine.get("gpuTypeId"),
+        gpu_count=int(row["gpuCount"] or 0),
+        data_center=machine.get("dataCenterId"),
+        volume_ids=(row["networkVolumeId"],) if row["networkVolumeId"] else (),
+    )
 
 
 def read_workers(data: Json) -> tuple[CloudWorker, ...]:

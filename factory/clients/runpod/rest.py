@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from factory.account import (
@@ -15,6 +15,7 @@ from factory.account import (
     GpuOffer,
     Login,
     LogLine,
+    Pod,
     Release,
     Rollout,
     Template,
@@ -93,6 +94,14 @@ class RestCloud:
         """Return the data centres."""
         return self._list("/catalog/datacenters", "dataCenters", wire.read_data_center, "data centres")
 
+    def pods(self) -> tuple[Pod, ...]:
+        """Return the rented pods; RunPod leaves out those of clusters."""
+        return self._list("/pods", "pods", wire.read_pod, "pods")
+
+    def spend(self, hours: int = 24) -> Mapping[str, float]:
+        """Return endpoint id → US dollars billed for its workers in the last hours."""
+        return self._rest.spend(hours)
+
     # --- volumes ---------------------------------------------------------------------------------------------------
     def volumes(self) -> tuple[Volume, ...]:
         """Return the network volumes."""
@@ -116,6 +125,10 @@ class RestCloud:
         where = f'volume "{volume.name}"'
         body = self._rest.patch(f"/network-volumes/{volume.id}", {"size": size_gb}, where)
         return _checked_size(self._rest.read(wire.read_volume, body, where), size_gb, where)
+
+    def delete_volume(self, volume: Volume) -> None:
+        """Remove a volume that no endpoint has, with its data."""
+        self._rest.delete(f"/network-volumes/{volume.id}", f'volume "{volume.name}"')
 
     # --- registry logins -------------------------------------------------------------------------------------------
     def logins(self) -> tuple[Login, ...]:

@@ -9,6 +9,7 @@ import httpx
 
 from factory.clients.runpod.errors import cloud_error, no_sense, read_object, unreachable
 from factory.clients.runpod.transport import SAFE, RunPodClient
+from factory.clients.runpod.wire import read_spend
 from factory.errors import CloudFailed
 
 T = TypeVar("T")
@@ -61,6 +62,12 @@ class RestClient:
             cursor = pagination.get("nextCursor") if isinstance(pagination, Mapping) else None
             if not cursor or is_old:
                 return list(found.values())
+
+    def spend(self, hours: int) -> dict[str, float]:
+        """Return endpoint id → US dollars of the last `hours`: for both clouds, GraphQL's bill being undocumented."""
+        where = "the bill of the endpoints"
+        body = self.get("/billing/serverless", where, {"bucketSize": "hour", "lastN": str(hours)})
+        return self.read(read_spend, body, where)
 
     def read(self, parse: Callable[[Json], T], body: Json, where: str) -> T:
         """Return what `parse` reads from an answer; CloudFailed when it lacks something."""

@@ -17,6 +17,7 @@ from factory.account import (
     GpuOffer,
     Login,
     LogLine,
+    Pod,
     Release,
     Rollout,
     Stock,
@@ -143,12 +144,37 @@ def read_data_center(body: Json) -> DataCenter:
     return DataCenter(str(body["id"]), str(body.get("region") or ""), tuple(body.get("networkVolumeTypes") or ()))
 
 
-def read_log_line(body: Json) -> LogLine:
-    """Return one line of a worker's log."""
+def read_pod(body: Json) -> Pod:
+    """Return a pod; `cost` is what it costs an hour now (0 when EXITED or TERMINATED)."""
+    gpu, mounts = body.get("gpu") or {}, body.get("mounts") or {}
+    return Pod(
+        id=str(body["id"]),
+        name=str(body.get("name") or ""),
+        is_running=body["status"] not in ("EXITED", "TERMINATED"),
+        usd_per_h=float(body.get("cost") or 0),
+        gpu=gpu.get("id"),
+        gpu_count=int(gpu.get("count") or 0),
+        data_center=body.get("dataCenterId"),
+        volume_ids=tuple(str(mount["volumeId"]) for mount in mounts.get("network") or ()),
+    )
+
+
+def read_spend(body: Json) -> dict[str, float]:
+    """Return endpoint id → US dollars, all buckets of a serverless bill together."""
+    found: dict[str, float] = {}
+    for record in body["records"]:
+        endpoint_id = str(record["serverlessId"])
+        found[endpoint_id] = found.get(endpoint_id, 0.0) + float(record["totalAmount"])
+    return found
+
+
+def read_log_line(body: Json, event_id: str = "") -> LogLine:
+    """Return one line of a worker's log; `event_id` is that of the server-sent event."""
     return LogLine(
         ts=str(body.get("ts") or ""),
         source="system" if body.get("source") == "system" else "container",
         line=str(body["line"]),
+        id=event_id,
     )
 
 

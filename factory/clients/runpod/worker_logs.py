@@ -87,7 +87,7 @@ class WorkerLogs:
                 if event.id and event.id == place.last_id:
                     continue
                 try:
-                    line = read_log_line(json.loads(event.data))
+                    line = read_log_line(json.loads(event.data), event.id)
                 except (ValueError, KeyError, TypeError, AttributeError):
                     continue  # a comment or a sign of life: no line
                 place.last_id = event.id or place.last_id
