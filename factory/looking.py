@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from factory.errors import FactoryError, RegistryDenied
+from factory.errors import FactoryError, PlatformMismatch, RegistryDenied
 from factory.pipeline import Line
 from factory.ports import Registry
 from factory.provisioning.observed import ImageState
@@ -53,18 +53,42 @@ class ImageLook:
 
     def __call__(self, line: Line, pushed: PushedImage) -> ImageState:
         """Look at an image that is in its registry. Raises what the registry raises."""
-        content = self._content(line.doors.registry, pushed)
+        return self._state(line.doors.registry, pushed)
+
+    def _state(self, registry: Registry, pushed: PushedImage) -> ImageState:
+        content = self._content(registry, pushed)
         size = content["size"]
-        registry = parse(pushed.repository).registry
+        host = parse(pushed.repository).registry
         return ImageState(
             reference=pushed.reference,
             platform=content["platform"],
             cuda=content["cuda"],
             size=ImageSize(size["compressed_bytes"], size["unpacked_bytes"], size["is_exact"]),
             is_public=self._is_public(pushed.reference),
-            has_login=self.login_for(registry) is not None,
-            is_out_of_reach=is_loopback(registry) and not self.is_cloud_local,
+            has_login=self.login_for(host) is not None,
+            is_out_of_reach=is_loopback(host) and not self.is_cloud_local,
         )
+
+    def at(self, reference: str, registry: Registry) -> ImageState:
+        """Look at what any image's name leads to now, by tag or digest; `problem` says why it could not be seen."""
+        if self.is_unbuilt:
+            return ImageState(reference, is_public=True)
+        has_login = self.login_for(parse(reference).registry) is not None
+        unseen = ImageState(reference, is_pushed=False, has_login=has_login)
+        try:
+            digest = registry.digest(reference)
+            if digest is None:
+                return unseen
+            name = parse(reference)
+            found = PushedImage(name.repository, name.tag or "", digest)
+            return self._state(registry, found)
+        except RegistryDenied as error:
+            return replace(unseen, problem=str(error), is_public=False)
+        except PlatformMismatch as error:
+            found_platforms = str(error.details.get("found") or "none")
+            return replace(unseen, is_pushed=True, platform=found_platforms, is_public=self._is_public(reference))
+        except FactoryError as error:
+            return replace(unseen, problem=str(error))
 
     def _is_public(self, reference: str) -> bool | None:
         """May anybody pull it? None where the registry can't be asked just now."""

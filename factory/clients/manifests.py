@@ -39,6 +39,7 @@ def pick_child(index: Mapping[str, object], where: str) -> str:
         f"the index has no linux/amd64 image (found {', '.join(known) or 'none'})",
         where=where,
         fix="build it for linux/amd64 and push again",
+        details={"found": ", ".join(known)},
     )
 
 
