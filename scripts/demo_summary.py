@@ -22,7 +22,7 @@ def lines(made: Any, job: dict[str, Any], volumes: Path, workers: str, whole_s: 
         ("image", deployment["image"] if workers == "docker" else f"{deployment['image']} (rendered, not built)"),
         ("endpoint", f"{deployment['endpoint_id']} in {', '.join(deployment['data_centers'])}"),
         ("volume", f"{deployment['volume_id']}: {size_mb:.1f} MB in {len(files)} files, brought by the worker"),
-        ("release", took or "unchanged"),
+        *([("release", took or "unchanged")] if stages else []),
         ("job", f"{job['job']}: waited {job['delay_ms'] / 1000:.1f} s, ran {job['execution_ms'] / 1000:.1f} s"),
         ("worker", f"{job['worker']}, a {'container of that image' if workers == 'docker' else 'process'}"),
         ("embedding", f"{len(vector)} numbers: {first}, …"),
