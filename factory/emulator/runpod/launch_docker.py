@@ -64,8 +64,6 @@ class DockerLauncher:
 
     async def sweep(self) -> None:
         """Remove the containers of emulators that are gone from this machine."""
-        if self.problem():
-            return
         await anyio.to_thread.run_sync(self._remove_orphans)
 
     async def start(self, order: Order, say: Say) -> Handle:
@@ -89,6 +87,8 @@ class DockerLauncher:
         return docker.APIClient(base_url=self._address, version=self._connected().api_version, timeout=None)  # type: ignore[arg-type]
 
     def _remove_orphans(self) -> None:
+        if self.problem():
+            return
         client = self._connected()
         for container in client.containers(all=True, filters={"label": LABEL}):
             if owners.is_gone(container["Labels"].get(LABEL, "")):
