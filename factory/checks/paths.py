@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from factory.checks.finding import Found
 from factory.checks.texts import environment, texts
 from factory.recipe import RecipeFile
-
-VOLUME = "/runpod-volume"
-# Pods mount their volume at /workspace, serverless workers theirs at /runpod-volume, without a setting
-# (RunPod's documentation, read 2026-11-23).
-_WORKSPACE = re.compile(r"(?<![\w./-])/workspace(?=/|\b(?![\w-]))")
-_CACHES = frozenset({"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "XDG_CACHE_HOME"})
+from factory.recipe.volume_paths import VOLUME, is_off_volume, names_workspace
 
 
 def weights_path(file: RecipeFile) -> Iterator[Found]:
@@ -22,14 +16,14 @@ def weights_path(file: RecipeFile) -> Iterator[Found]:
     read_at_run_time = [(key, value) for key, _, value in environment(file)]
     read_at_run_time += texts(recipe.handler.options, "handler.options")
     for key, text in read_at_run_time:
-        if _WORKSPACE.search(text):
+        if names_workspace(text):
             yield Found(
                 key,
                 "/workspace is where pods have their volume; a serverless worker has it at /runpod-volume",
                 f"write {VOLUME} instead",
             )
     for index, step in enumerate(recipe.image.steps):
-        if _WORKSPACE.search(step):
+        if names_workspace(step):
             yield Found(
                 f"image.steps.{index}",
                 "the step writes below /workspace, which is in the image and not on the volume",
@@ -44,7 +38,7 @@ def cache_path(file: RecipeFile) -> Iterator[Found]:
     if models and all(model.placement in ("image", "disk", "cached") for model in models):
         return
     for key, name, value in environment(file):
-        if name in _CACHES and not (value + "/").startswith(VOLUME + "/"):
+        if is_off_volume(name, value):
             yield Found(
                 key,
                 f"{name} is not on the volume, so what libraries keep there is lost with each worker",

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from factory.checks.finding import Found
 from factory.checks.texts import environment, recipe_texts
 from factory.recipe import RecipeFile
-from factory.recipe.tokens import is_secret_name, looks_random, token_in
-
-_NO_SECRETS = frozenset({"", "0", "1", "true", "false", "yes", "no", "none"})
+from factory.recipe.tokens import NO_SECRETS, is_secret_name, looks_random, token_in
 
 
 def token_like(file: RecipeFile) -> Iterator[Found]:
@@ -33,7 +31,7 @@ def _shown(key: str) -> str:
 def secret_value(file: RecipeFile) -> Iterator[Found]:
     """Find variables that are named like secrets and hold a value."""
     for key, name, value in environment(file):
-        if not is_secret_name(name) or value.strip().lower() in _NO_SECRETS or token_in(value):
+        if not is_secret_name(name) or value.strip().lower() in NO_SECRETS or token_in(value):
             continue
         is_reference = "RUNPOD_SECRET_" in value
         if key.startswith("image.") and is_reference:

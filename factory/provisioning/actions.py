@@ -38,7 +38,7 @@ SCALING = (
     "execution_timeout_ms",
     "flashboot",
 )
-ROLLING = frozenset({*CONTAINER, *PLACEMENT, "volume"})
+ROLLING = frozenset({*CONTAINER, *PLACEMENT, "volume", "args"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +171,11 @@ def for_endpoint(
         fix = "run `factory provision --replace`: its id and URL change, and its queued jobs are lost"
         return Action("replace", "endpoint", spec.name, endpoint.id, (change,), reason, fix), endpoint
     changes = _endpoint_changes(endpoint.spec, spec, login, volume)
+    if endpoint.extra.get("args"):  # REST v2 has them on the endpoint itself, GraphQL on its template
+        changes += (FieldChange("args", _shown_args(endpoint.extra["args"]), "", "the image's own command runs"),)
     kind: Kind = "unchanged"
-    reason = f"kept as they are: {', '.join(sorted(endpoint.extra))}" if endpoint.extra else ""
+    kept = sorted(set(endpoint.extra) - {"args"})
+    reason = f"kept as they are: {', '.join(kept)}" if kept else ""
     if changes:
         kind = "release" if any(change.field in ROLLING for change in changes) else "update"
     return Action(kind, "endpoint", spec.name, endpoint.id, changes, reason), endpoint

@@ -7,10 +7,12 @@ moved. Otherwise every plan would roll the workers.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from factory.catalogue import CPU_DATA_CENTER, CPU_INSTANCES, POOLS, SNAPSHOT_DATE, Pool
 from factory.provisioning.observed import STOCKS, Observed, PoolOffer, as_pair
 from factory.recipe.model import Gpu, Recipe
+from factory.recipe.problems import nearest
 from factory.records import GB, ModelFiles, PoolFit
 
 # RunPod's console takes up to three GPU types in order of priority (docs.runpod.io, read 2026-11-23); the list is
@@ -79,6 +81,26 @@ def _sufficient(gpu: Gpu, offers: Mapping[str, PoolOffer], fits: Sequence[PoolFi
     too_small = {fit.pool for fit in fits if fit.verdict == "error"}
     least_gb = gpu.min_vram_gb or 0
     return {offer.id for offer in offers.values() if offer.vram_gb >= least_gb and offer.id not in too_small}
+
+
+class Misnamed(NamedTuple):
+    """A pool that isn't one: what it is, what to do, and the pool that was meant (None: nobody knows)."""
+
+    what: str
+    fix: str
+    meant: str | None
+
+
+def misnamed(pool: str, offers: Mapping[str, PoolOffer]) -> Misnamed | None:
+    """Say what is wrong with a pool's id; None when it is one. RunPod takes any text, and never schedules it."""
+    if pool in offers:
+        return None
+    holder = next((offer.id for offer in offers.values() if pool.lower() in map(str.lower, offer.gpus)), None)
+    if holder:
+        return Misnamed("is a GPU's name", f"write {holder}, its pool", holder)
+    near = nearest(pool, offers)
+    fix = f"did you mean {near}?" if near else f"use one of {', '.join(sorted(offers))}"
+    return Misnamed("is no pool of RunPod's live catalogue", fix, near)
 
 
 def has_cuda(offer: PoolOffer, floor: str | None) -> bool:

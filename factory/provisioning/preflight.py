@@ -14,17 +14,13 @@ from factory.provisioning.costs import Costs
 from factory.provisioning.desired import Desired
 from factory.provisioning.observed import ImageState, Observed, PoolOffer
 from factory.recipe.model import Recipe
-from factory.recipe.problems import nearest
 from factory.recipe.tokens import looks_random, redacted, token_in
+from factory.recipe.volume_paths import VOLUME, is_off_volume, names_workspace
 from factory.wording import count_text, money_text
 
 Severity = Literal["error", "warning"]
 LEAST_BALANCE_USD = 0.01  # RunPod makes no endpoint below it (recorded from its API, 2026-08)
 FEW_DAYS = 7
-# Pods mount their volume at /workspace, serverless workers theirs at /runpod-volume (docs.runpod.io, read 2026-11-23).
-_WORKSPACE = re.compile(r"(?<![\w./-])/workspace(?=/|\b(?![\w-]))")
-_VOLUME = "/runpod-volume"
-_CACHES = frozenset({"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +138,9 @@ def _pools(sight: Sight) -> Iterator[Finding]:
             "ask for less in gpu.min_vram_gb, and for more GPUs with gpu.count",
         )
     for pool in sight.endpoint.pools:
-        if pool in sight.offers:
-            continue
-        holder = next((o.id for o in sight.offers.values() if pool.lower() in map(str.lower, o.gpus)), None)
-        near = nearest(pool, sight.offers)
-        what = "is a GPU's name" if holder else "is no pool of RunPod's live catalogue"
-        fix = f"write {holder}, its pool" if holder else f"did you mean {near}?" if near else _known(sight)
-        sentence = f"{redacted(pool)!r} {what}; RunPod accepts it and never schedules a worker"
-        yield Finding("error", "unknown_pool", sentence, fix)
-
-
-def _known(sight: Sight) -> str:
-    return f"use one of {', '.join(sorted(sight.offers))}"
+        if wrong := choices.misnamed(pool, sight.offers):
+            sentence = f"{redacted(pool)!r} {wrong.what}; RunPod accepts it and never schedules a worker"
+            yield Finding("error", "unknown_pool", sentence, wrong.fix)
 
 
 def _stock(sight: Sight) -> Iterator[Finding]:
@@ -250,19 +237,19 @@ def _login(sight: Sight) -> Iterator[Finding]:
 # --- environment and secrets -----------------------------------------------------------------------------------------
 def _environment(sight: Sight) -> Iterator[Finding]:
     for name, value in sight.endpoint.env.items():
-        if _WORKSPACE.search(value):
+        if names_workspace(value):
             yield Finding(
                 "error",
                 "workspace",
-                f"env.{name} names /workspace, which serverless workers don't have: their volume is at {_VOLUME}",
-                f"write {_VOLUME} instead",
+                f"env.{name} names /workspace, which serverless workers don't have: their volume is at {VOLUME}",
+                f"write {VOLUME} instead",
             )
-        elif name in _CACHES and sight.desired.volume and not f"{value}/".startswith(f"{_VOLUME}/"):
+        elif sight.desired.volume and is_off_volume(name, value):
             yield Finding(
                 "warning",
                 "cache_off_volume",
                 f"env.{name} is not on the volume, so what libraries keep there is lost with each worker",
-                f"remove it, or put it below {_VOLUME}",
+                f"remove it, or put it below {VOLUME}",
             )
 
 

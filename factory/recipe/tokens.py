@@ -31,6 +31,7 @@ _HEX = re.compile(r"[0-9a-fA-F]+")
 _SECRET_WORDS = frozenset(
     {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "CREDENTIAL", "CREDENTIALS"}
 )
+NO_SECRETS = frozenset({"", "0", "1", "true", "false", "yes", "no", "none"})
 _SECRET_ENDS = ("API_KEY", "ACCESS_KEY", "SECRET_KEY", "PRIVATE_KEY", "ACCOUNT_KEY")
 
 
@@ -59,6 +60,22 @@ def is_secret_name(name: str) -> bool:
     """Is a variable named like something secret (`HF_TOKEN`, `AWS_SECRET_ACCESS_KEY`)?"""
     upper = name.upper()
     return bool(_SECRET_WORDS & set(upper.split("_"))) or upper.endswith(_SECRET_ENDS)
+
+
+def secret_in(name: str, value: str) -> str | None:
+    """Return what secret a variable holds in plain sight, by kind and never its value; None for none, or a reference.
+
+    A text that only its name gives away must look like a secret's value too: `MAX_TOKEN=4096` is none.
+    """
+    if "RUNPOD_SECRET_" in value:
+        return None
+    if kind := token_in(value):
+        return kind[0]
+    if looks_random(value):
+        return "what looks like a key or token"
+    if is_secret_name(name) and value.strip().lower() not in NO_SECRETS and not value.strip().isdecimal():
+        return "the value of something that is named like a secret"
+    return None
 
 
 def redacted(text: str) -> str:
