@@ -7,14 +7,19 @@ the Hub say wins, and a lost journal costs time alone.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
 from factory.account import EndpointSpec, TemplateSpec
 from factory.records import ImageSize
+
+HISTORY_LENGTH = 50
+Outcome = Literal["good", "rolled_back", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +31,55 @@ class Before:
     endpoint: EndpointSpec
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What ran on an endpoint from `at` on (Unix seconds), whoever made it so from this machine, and how it ended.
+
+    `good`: it answered its test jobs. `rolled_back` and `stopped`: it did not, and what was before came back, or no
+    worker may start any more. `models` maps repository to commit. `restored_at` is the `at` of what a rollback put
+    back, 0 for a release.
+    """
+
+    at: float
+    outcome: Outcome
+    endpoint_id: str
+    endpoint: EndpointSpec
+    version: int | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    who: str = ""
+    problems: tuple[str, ...] = ()
+    restored_at: float = 0.0
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of the image; empty where it was named by a tag."""
+        return self.endpoint.image.partition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Recreation:
+    """An endpoint that is being made anew: all that is needed to go on once it is deleted.
+
+    `others` are the ids of further endpoints of that name; `extra` and `models` are what the endpoint had beside its
+    specification.
+    """
+
+    old_id: str
+    endpoint: EndpointSpec
+    template: str
+    others: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Memory:
     """One recipe's memory.
 
     `fingerprints` are of the last walk's stages; `verified` is the digest that verify proved, with the image's size;
     `tested` says which deployment answered which tests. From before RunPod is changed until the tests have passed,
-    `pending` says what kind of release is under way, and `before` what was there.
+    `pending` says what kind of release is under way, and `before` what was there. `history` is what ran, newest last.
+    `rollback` is what is being put back, `recreation` the endpoint that is being made anew.
     """
 
     fingerprints: dict[str, str] = field(default_factory=dict)
@@ -41,6 +88,13 @@ class Memory:
     tested: str = ""
     pending: Literal["", "first", "update"] = ""
     before: Before | None = None
+    history: list[Past] = field(default_factory=list)
+    rollback: Past | None = None
+    recreation: Recreation | None = None
+
+    def note(self, past: Past) -> None:
+        """Add to the history, of which the newest HISTORY_LENGTH are kept."""
+        self.history = [*self.history, past][-HISTORY_LENGTH:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +106,11 @@ class Journal:
 
     @classmethod
     def read(cls, home: Path, recipe: str) -> Journal:
-        """Return the recipe's journal; an empty one where there is none, or none that can be read."""
-        path = home / "releases" / f"{recipe}.json"
+        """Return the recipe's journal; an empty one where there is none, or none that can be read.
+
+        An endpoint that no recipe made has one by its name, whatever characters that has.
+        """
+        path = home / "releases" / f"{quote(recipe, safe=' ')}.json"
         try:
             return cls(path, _FORM.validate_json(path.read_bytes()))
         except (OSError, ValidationError):

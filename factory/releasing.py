@@ -14,31 +14,21 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from factory.account import Endpoint, EndpointSpec, JobRequest, TemplateSpec
+from factory.account import Endpoint
+from factory.asking import ask, problems_in
 from factory.deploying import disks_for
-from factory.errors import (
-    FactoryError,
-    JobCancelled,
-    JobFailed,
-    JobTimedOut,
-    ReleaseRolledBack,
-    ReleaseStopped,
-    TestJobFailed,
-)
-from factory.journal import Before, Journal
+from factory.errors import FactoryError, ReleaseRolledBack, ReleaseStopped, TestJobFailed
+from factory.journal import Before, Journal, Outcome
 from factory.live import AccountDoors
 from factory.pipeline import Line
 from factory.provisioning.observed import ImageState
 from factory.provisioning.plan import Plan
-from factory.recipe.expect import problems
 from factory.recipe.model import Test
 from factory.records import Deployment, JobAnswer, Progress, PushedImage, Tell
+from factory.restoring import as_past, as_template, put_back
 from factory.stages.plan import plan
-from factory.stages.provision import LoginFor, observe, provision, wait_for_rollout
-from factory.stages.run import run
-from factory.wording import count_text, seconds_text
-
-SICK_S = 90.0  # a worker that crashed at its start is started again several times meanwhile
+from factory.stages.provision import LoginFor, observe, provision
+from factory.wording import count_text
 
 Look = Callable[[Line, PushedImage], ImageState]
 
@@ -131,7 +121,7 @@ class Release:
         if endpoint is not None and endpoint.spec.workers_max > 0:
             memory.pending = "update"
             memory.before = Before(
-                endpoint.id, template.spec if template else _as_template(endpoint.spec), endpoint.spec
+                endpoint.id, template.spec if template else as_template(endpoint.spec), endpoint.spec
             )
         self.journal.save()
 
@@ -145,53 +135,32 @@ class Release:
                 stage.is_cached, stage.summary = True, f"{count_text(len(tests), 'job')} answered before"
                 return
             for number, test in enumerate(tests, 1):
-                self.answers.append(self._ask(deployment.endpoint_id, test, number, stage.tell))
-            failed = [answer for answer in self.answers if answer.problems]
-            if failed:
-                self._undo(deployment, failed, stage.tell)
+                self.answers.append(ask(self.account.jobs, deployment.endpoint_id, test, number, stage.tell))
+            if any(answer.problems for answer in self.answers):
+                self._undo(deployment, stage.tell)
             stage.summary = f"{count_text(len(tests), 'job')} answered" if tests else "the recipe has no tests"
         memory.tested, memory.pending, memory.before = mark, "", None
+        memory.rollback = memory.recreation = None
+        memory.note(as_past(self._endpoint(deployment), "good", line.models))
         self.journal.save()
 
-    def _ask(self, endpoint_id: str, test: Test, number: int, tell: Tell) -> JobAnswer:
-        """Send one test job through the queue, and hold its answer against what the recipe expects."""
-        name = test.name or str(number)
-        jobs, ids = self.account.jobs, []
-        try:
-            result = run(
-                jobs,
-                endpoint_id,
-                JobRequest(test.input),
-                timeout_s=test.timeout_s,
-                tell=tell,
-                on_seen=lambda job: ids.append(job.id),
-                sick_s=SICK_S,
-            )
-        except JobFailed as error:
-            found = problems(test.expect, error.details.get("output"), str(error.details.get("error") or error.what))
-            return JobAnswer(name, error.details.get("output"), 0.0, found)
-        except (JobTimedOut, JobCancelled) as error:
-            _drop(self.account, endpoint_id, ids)
-            return JobAnswer(name, None, float(test.timeout_s), (error.what,))
-        took_s = ((result.delay_ms or 0) + (result.execution_ms or 0)) / 1000
-        found = problems(test.expect, result.output, None)
-        text = "; ".join(found) or f"answered in {seconds_text(took_s)}"
-        tell(Progress("step", f"job {name}", text, "failed" if found else "done"))
-        return JobAnswer(name, result.output, took_s, found)
+    def _endpoint(self, deployment: Deployment) -> Endpoint:
+        return next(e for e in self.account.cloud.endpoints() if e.id == deployment.endpoint_id)
 
-    def _undo(self, deployment: Deployment, failed: list[JobAnswer], tell: Tell) -> None:
+    def _undo(self, deployment: Deployment, tell: Tell) -> None:
         """Put back what was there before this release, and raise what the test jobs said."""
         memory = self.journal.memory
-        found = [f"{answer.name}: {problem}" for answer in failed for problem in answer.problems]
-        what = f"{len(failed)} of {count_text(len(self.answers), 'test job')} failed: {'; '.join(found)}"
-        where, details = f"endpoint {deployment.endpoint_id}", {"problems": found, "image": deployment.image}
+        what, found = problems_in(self.answers)
+        where = f"endpoint {deployment.endpoint_id}"
+        details: dict[str, object] = {"problems": list(found), "image": deployment.image}
         fix = "mend the handler or the test's `expect`, then release again"
         if not memory.pending:
             raise TestJobFailed(what, where=where, fix=fix, details=details)
         before = memory.before
-        endpoint = next(e for e in self.account.cloud.endpoints() if e.id == deployment.endpoint_id)
+        endpoint = self._endpoint(deployment)
         if before is not None and before.endpoint_id == endpoint.id:
-            self._put(endpoint, before.template, before.endpoint, tell)
+            put_back(self.account.cloud, endpoint, before.template, before.endpoint, tell)
+            outcome: Outcome = "rolled_back"
             error: FactoryError = ReleaseRolledBack(
                 f"{what}; {before.endpoint.image} is back, with its configuration",
                 where=where,
@@ -200,40 +169,21 @@ class Release:
             )
         else:
             stopped = replace(endpoint.spec, workers_min=0, workers_max=0)
-            self._put(endpoint, _as_template(stopped), stopped, tell)
+            put_back(self.account.cloud, endpoint, as_template(stopped), stopped, tell)
+            outcome = "stopped"
             error = ReleaseStopped(
                 f"{what}; it is the first release, so its workers are stopped (workers.max 0) and cost nothing",
                 where=where,
                 fix=fix,
                 details=details,
             )
-        memory.pending, memory.before, memory.tested = "", None, ""
+        memory.pending, memory.before, memory.tested, memory.rollback = "", None, "", None
+        memory.note(as_past(endpoint, outcome, self.line.models, problems=found))
         self.journal.save()
         raise error
-
-    def _put(self, endpoint: Endpoint, template_spec: TemplateSpec, spec: EndpointSpec, tell: Tell) -> None:
-        cloud = self.account.cloud
-        tell(Progress("note", "rollback", f"putting back {spec.image}"))
-        template = next(t for t in cloud.templates() if t.spec.name == template_spec.name and not t.is_bound)
-        template = cloud.update_template(template, template_spec)
-        cloud.update_endpoint(endpoint, spec, template)
-        wait_for_rollout(endpoint.id, cloud, tell, limit_s=spec.execution_timeout_ms / 1000)
-
-
-def _as_template(spec: EndpointSpec) -> TemplateSpec:
-    return TemplateSpec(spec.name, spec.image, spec.container_disk_gb, spec.env, spec.login_id)
 
 
 def _mark(deployment: Deployment, tests: tuple[Test, ...]) -> str:
     """Name a deployment with the tests that it must answer."""
     asked = json.dumps([test.model_dump(mode="json") for test in tests], sort_keys=True)
     return f"{deployment.endpoint_id} {deployment.image} {hashlib.sha256(asked.encode()).hexdigest()[:16]}"
-
-
-def _drop(account: AccountDoors, endpoint_id: str, job_ids: list[str]) -> None:
-    """Cancel a test job that nobody waits for any more; that it can't be is no news beside why."""
-    for job_id in set(job_ids):
-        try:
-            account.jobs.cancel(endpoint_id, job_id)
-        except FactoryError:
-            continue
