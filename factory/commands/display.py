@@ -115,7 +115,7 @@ class Display:
             self._print(recipe, task.stage, "·", "dim", progress.text)
 
     def _print(self, recipe: str, stage: str, tick: str, style: str, text: str, took: str = "") -> None:
-        line = Text.assemble((tick, style), f" {recipe} ", (f"{stage:8}", "bold"), f" {text}")
+        line = Text.assemble((tick, style), f" {recipe} ", (f"{stage:9}", "bold"), f" {text}")
         if took:
             line.append(f"  {took}", "dim")
         self.console.print(line)
@@ -131,6 +131,6 @@ class Display:
         row.add_column(no_wrap=True)
         row.add_column(no_wrap=True, overflow="ellipsis", max_width=max(20, self.console.width - 50))
         took = seconds_text(time.monotonic() - task.started)
-        stage = Text.assemble(f"{recipe} ", (f"{task.stage:8}", "bold"))
+        stage = Text.assemble(f"{recipe} ", (f"{task.stage:9}", "bold"))
         row.add_row(self._spinner, stage, Text(task.text), Text(task.bytes_text, "cyan"), Text(took, "dim"))
         return row

@@ -32,9 +32,9 @@ def test_plain_lines_tell_steps_notes_and_results() -> None:
         ("build", Progress("stage", "build", "4.1 GB unpacked", "done")),
     )
     lines = text.splitlines()
-    assert lines[0] == "· wan build    3/9 RUN pip install torch"
-    assert lines[1] == "! wan build    base not pinned"
-    assert lines[2].startswith("✓ wan build    4.1 GB unpacked  ")
+    assert lines[0] == "· wan build     3/9 RUN pip install torch"
+    assert lines[1] == "! wan build     base not pinned"
+    assert lines[2].startswith("✓ wan build     4.1 GB unpacked  ")
     assert "\x1b" not in text and len(lines) == 3
 
 
@@ -44,7 +44,7 @@ def test_what_was_there_already_says_so() -> None:
         ("build", Progress("stage", "build", "", "started")),
         ("build", Progress("stage", "build", "4.1 GB unpacked", "cached")),
     )
-    assert text == "✓ wan build    4.1 GB unpacked  unchanged\n"
+    assert text == "✓ wan build     4.1 GB unpacked  unchanged\n"
 
 
 def test_a_failed_stage_is_marked() -> None:
