@@ -1,62 +1,74 @@
-"""The recipe's test jobs through a live endpoint: what `release` and `rollback` ask before they believe it."""
+"""Many questions at once, each in a thread of its own; an answer that can't be had is a gap with its reason."""
 
 from __future__ import annotations
 
-from factory.account import JobRequest
-from factory.errors import FactoryError, JobCancelled, JobFailed, JobTimedOut
-from factory.ports import Jobs
-from factory.recipe.expect import problems
-from factory.recipe.model import Test
-from factory.records import JobAnswer, Progress, Tell
-from factory.stages.run import run
-from factory.wording import count_text, seconds_text
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-SICK_S = 90.0  # a worker that crashed at its start is started again several times meanwhile
+from factory.errors import FactoryError
+
+T = TypeVar("T")
 
 
-def ask(jobs: Jobs, endpoint_id: str, test: Test, number: int, tell: Tell) -> JobAnswer:
-    """Send one test job through the queue, and hold its answer against what the recipe expects.
+class Answer(Generic[T]):
+    """The answer to one question, once it is there. `error` is why there is none."""
 
-    One that nobody answers in the test's time is cancelled and has a problem. Raises what the port raises beside.
-    """
-    name = test.name or str(number)
-    ids: list[str] = []
-    try:
-        result = run(
-            jobs,
-            endpoint_id,
-            JobRequest(test.input),
-            timeout_s=test.timeout_s,
-            tell=tell,
-            on_seen=lambda job: ids.append(job.id),
-            sick_s=SICK_S,
-        )
-    except JobFailed as error:
-        found = problems(test.expect, error.details.get("output"), str(error.details.get("error") or error.what))
-        return JobAnswer(name, error.details.get("output"), 0.0, found)
-    except (JobTimedOut, JobCancelled) as error:
-        _drop(jobs, endpoint_id, ids)
-        return JobAnswer(name, None, float(test.timeout_s), (error.what,))
-    took_s = ((result.delay_ms or 0) + (result.execution_ms or 0)) / 1000
-    found = problems(test.expect, result.output, None)
-    text = "; ".join(found) or f"answered in {seconds_text(took_s)}"
-    tell(Progress("step", f"job {name}", text, "failed" if found else "done"))
-    return JobAnswer(name, result.output, took_s, found)
+    def __init__(self, call: Callable[[], T], wait_s: Callable[[], float]) -> None:
+        self._call = call
+        self._wait_s = wait_s
+        self._value: T | None = None
+        self.error: FactoryError | None = None
+        self._bug: Exception | None = None
+        # A thread that nobody waits for: a service that hangs must not keep the command from ending.
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
 
-
-def problems_in(answers: list[JobAnswer]) -> tuple[str, tuple[str, ...]]:
-    """Return what is wrong with test jobs: one sentence, and each problem; both empty when nothing is."""
-    failed = [answer for answer in answers if answer.problems]
-    found = tuple(f"{answer.name}: {problem}" for answer in failed for problem in answer.problems)
-    if not failed:
-        return "", ()
-    return f"{len(failed)} of {count_text(len(answers), 'test job')} failed: {'; '.join(found)}", found
-
-
-def _drop(jobs: Jobs, endpoint_id: str, job_ids: list[str]) -> None:
-    """Cancel a test job that nobody waits for any more; that it can't be is no news beside why."""
-    for job_id in set(job_ids):
+    def _ask(self) -> None:
         try:
-            jobs.cancel(endpoint_id, job_id)
-        except FactoryError:
-            continue
+            self._value = self._call()
+        except FactoryError as error:
+            self.error = error
+        except Exception as bug:
+            self._bug = bug
+
+    def value(self) -> T | None:
+        """Wait for the answer; None when it can't be had, or not in time."""
+        self._thread.join(max(0.0, self._wait_s()))
+        if self._bug:
+            raise self._bug
+        return self._value
+
+    @property
+    def is_late(self) -> bool:
+        """Is it still awaited?"""
+        return self._thread.is_alive()
+
+
+class Asking:
+    """Asks, and notes what can't be had in `gaps`: what was asked → why there is no answer."""
+
+    def __init__(self, limit_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._end = now() + limit_s
+        self._limit_s = limit_s
+        self._asked: dict[str, Answer[object]] = {}
+        self._noted: dict[str, str] = {}
+
+    def ask(self, what: str, call: Callable[[], T]) -> Answer[T]:
+        """Begin to ask. `what` names the question in `gaps`."""
+        answer = Answer(call, lambda: self._end - self._now())
+        self._asked[what] = answer  # type: ignore[assignment]  # only its error is looked at
+        return answer
+
+    def note(self, what: str, why: str) -> None:
+        """Note a gap that is no failed question."""
+        self._noted[what] = why
+
+    @property
+    def gaps(self) -> dict[str, str]:
+        """What could not be had so far."""
+        failed = {what: str(answer.error) for what, answer in self._asked.items() if answer.error}
+        late = {what: f"no answer within {self._limit_s:g} s" for what, a in self._asked.items() if a.is_late}
+        return failed | late | self._noted

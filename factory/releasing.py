@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from factory.account import Endpoint
-from factory.asking import ask, problems_in
 from factory.deploying import disks_for
 from factory.errors import FactoryError, ReleaseRolledBack, ReleaseStopped, TestJobFailed
 from factory.journal import Before, Journal, Outcome
 from factory.live import AccountDoors
 from factory.pipeline import Line
+from factory.proving import ask, problems_in
 from factory.provisioning.observed import ImageState
 from factory.provisioning.plan import Plan
 from factory.recipe.model import Test

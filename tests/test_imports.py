@@ -67,7 +67,7 @@ LAYERS = {
         "factory.errors",
     ],
     "factory.releasing": [
-        "factory.asking",
+        "factory.proving",
         "factory.restoring",
         "factory.deploying",
         "factory.pipeline",
@@ -81,7 +81,7 @@ LAYERS = {
         "factory.errors",
         "factory.wording",
     ],
-    "factory.asking": [
+    "factory.proving": [
         "factory.stages",
         "factory.recipe",
         "factory.ports",
@@ -107,7 +107,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.gathering": [
-        "factory.asking",
+        "factory.questions",
         "factory.glimpses",
         "factory.deploying",
         "factory.looking",
@@ -125,13 +125,13 @@ LAYERS = {
         "factory.errors",
     ],
     "factory.glimpses": [
-        "factory.asking",
+        "factory.questions",
         "factory.live",
         "factory.diagnosis",
         "factory.account",
         "factory.errors",
     ],
-    "factory.asking": ["factory.errors"],
+    "factory.questions": ["factory.errors"],
     "factory.once": ["factory.ports", "factory.records", "factory.references", "factory.errors"],
     "factory.wiring": [
         "factory.journal",
