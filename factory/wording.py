@@ -1,6 +1,9 @@
-"""How numbers are written for people: decimal units, as on RunPod's bill and on the Hub's pages."""
+"""How numbers and errors are written for people: decimal units, as on RunPod's bill and on the Hub's pages."""
 
 from __future__ import annotations
+
+import json
+import re
 
 
 def size_text(size_bytes: float) -> str:
@@ -33,3 +36,17 @@ def money_text(usd: float) -> str:
     if usd == 0 or usd >= 0.01:
         return f"${usd:.2f}"
     return f"${usd:.5f}"
+
+
+def error_sentence(error: str | None) -> str:
+    """Return a failed job's own sentence: RunPod's SDK 1.12.0 wraps an exception into JSON with its traceback."""
+    if not error:
+        return "no reason given"
+    try:
+        inner = json.loads(error)
+    except ValueError:
+        return error
+    if not isinstance(inner, dict) or "error_message" not in inner:
+        return error
+    kind = re.search(r"(\w+)'?>?$", str(inner.get("error_type", "")))  # "<class 'package.Error'>"
+    return f"{kind[1]}: {inner['error_message']}" if kind else str(inner["error_message"])

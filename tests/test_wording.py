@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.wording import count_text, seconds_text, size_text
+from factory.wording import count_text, error_sentence, seconds_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,21 @@ def test_counts_agree_with_their_noun() -> None:
 def test_a_minute_never_holds_sixty_seconds(seconds: float) -> None:
     """Rounding never gives `1 min 60 s`."""
     assert " 60 s" not in seconds_text(seconds)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (None, "no reason given"),
+        ("", "no reason given"),
+        ("job timed out after 1 retries", "job timed out after 1 retries"),
+        ('{"error_type": "<class \'ValueError\'>", "error_message": "no prompt", "x": 1}', "ValueError: no prompt"),
+        ('{"error_message": "no prompt"}', "no prompt"),
+        ('{"detail": "other"}', '{"detail": "other"}'),
+        ("[1]", "[1]"),
+        ("12", "12"),
+    ],
+)
+def test_an_error_is_said_without_its_wrapping(error: str | None, sentence: str) -> None:
+    """The JSON that RunPod's SDK makes of an exception becomes its sentence; anything else stays as it is."""
+    assert error_sentence(error) == sentence

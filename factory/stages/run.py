@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from factory.account import Endpoint, Health, JobRequest, JobResult
 from factory.errors import AmbiguousName, EndpointNotFound, FactoryError, JobCancelled, JobFailed, JobTimedOut
 from factory.ports import Cloud, Jobs
 from factory.records import Progress, Tell, tell_nobody
-from factory.wording import count_text, seconds_text
+from factory.wording import count_text, error_sentence, seconds_text
 
 SYNC_WAIT_S = 90.0  # Cloudflare cuts an idle connection at about 100 s (docs.runpod.io, read 2026-11-23)
 LOOK_EVERY_S = 2.0
@@ -66,7 +66,8 @@ def finished(job: JobResult, endpoint_id: str) -> JobResult:
     details |= {"error": job.error, "output": job.output}
     took = f" after {seconds_text(job.execution_ms / 1000)}" if job.execution_ms else ""
     if job.state == "FAILED":
-        raise JobFailed(f"the job failed{took}: {_reason(job)}", where=where, fix=_fix(job), details=details)
+        why = error_sentence(job.error)
+        raise JobFailed(f"the job failed{took}: {why}", where=where, fix=_fix(job), details=details)
     if job.state == "TIMED_OUT":
         raise JobTimedOut(
             f"RunPod ended the job{took}: its execution or its life took too long",
@@ -84,6 +85,13 @@ def _cancelled(jobs: Jobs, endpoint_id: str, job_id: str, on_seen: Callable[[Job
     except FactoryError as error:
         return f"job {job_id} could not be cancelled and may run on ({error.what})"
     return f"job {job_id} cancelled"
+
+
+def watching(
+    jobs: Jobs, endpoint_id: str, tell: Tell, on_seen: Callable[[JobResult], None]
+) -> Callable[[JobResult], None]:
+    """Return what tells of a job, each time that it is seen, how it waits and works."""
+    return _Watch(jobs, endpoint_id, tell, on_seen, None)
 
 
 @dataclass(slots=True)
@@ -161,19 +169,6 @@ def waiting_for(health: Health) -> str:
 
 
 # --- the reason of a failure ---------------------------------------------------------------------------------------
-def _reason(job: JobResult) -> str:
-    """Return the error's own sentence: RunPod's SDK wraps an exception into JSON with its traceback."""
-    error = job.error or "no reason given"
-    try:
-        inner = json.loads(error)
-    except ValueError:
-        return error
-    if isinstance(inner, Mapping) and "error_message" in inner:
-        kind = re.search(r"(\w+)'?>?$", str(inner.get("error_type", "")))  # "<class 'package.Error'>"
-        return f"{kind[1]}: {inner['error_message']}" if kind else str(inner["error_message"])
-    return error
-
-
 def _fix(job: JobResult) -> str:
     if re.search(r"job timed out after \d+ retr", job.error or ""):
         return "its worker died or never answered: look at the worker's log and its exit code"
@@ -188,7 +183,11 @@ def _short(output: object) -> str:
 # --- where it goes ---------------------------------------------------------------------------------------------------
 def find_endpoint(name: str, cloud: Cloud) -> Endpoint:
     """Return the account's endpoint of that name or id. Raises EndpointNotFound, AmbiguousName."""
-    endpoints = cloud.endpoints()
+    return choose_endpoint(name, cloud.endpoints())
+
+
+def choose_endpoint(name: str, endpoints: Sequence[Endpoint]) -> Endpoint:
+    """Return the endpoint of that name or id. Raises EndpointNotFound, AmbiguousName."""
     found = [endpoint for endpoint in endpoints if name in (endpoint.spec.name, endpoint.id)]
     if len(found) == 1:
         return found[0]
