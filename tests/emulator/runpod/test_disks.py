@@ -54,7 +54,7 @@ async def test_a_relative_folder_is_made_absolute(tmp_path: Path, monkeypatch: p
     """A worker's engine takes a relative path for a volume's name, so it must never see one."""
     monkeypatch.chdir(tmp_path)
     disks = Disks(Path("volumes"), may_mount=False)
-    assert await disks.mounted(volume()) == tmp_path.resolve() / "volumes" / "vol1"
+    assert await disks.mounted(volume()) == tmp_path / "volumes" / "vol1"
     await disks.close()
 
 
