@@ -25,9 +25,11 @@
     │   ├── PreflightFailed 86    found before anything was made
     │   ├── CannotChange 87       what is there can't become what the recipe says
     │   └── RolloutTimedOut 88 · AmbiguousName 89
-    └── RunError 90               a job
-        ├── JobFailed 91 · JobTimedOut 92 · JobCancelled 93 (or expired) · JobRefused 94
-        └── EndpointNotFound 95 · ReleaseRolledBack 96 · ReleaseStopped 97
+    ├── RunError 90               a job
+    │   ├── JobFailed 91 · JobTimedOut 92 · JobCancelled 93 (or expired) · JobRefused 94
+    │   └── EndpointNotFound 95 · ReleaseRolledBack 96 · ReleaseStopped 97
+    └── DiagnoseError 100         `factory diagnose` found an error in what it looked at
+        └── DiagnoseWarned 101    nothing worse than a warning
     Settings 3 · Changes 4 (`factory plan` found some; no error) · Interrupted 130 (Ctrl-C) · else 1, a bug of ours
 
 A message is one sentence: where, what is wrong, what was found. `fix` is one thing to do. Neither ever holds a secret.
@@ -432,3 +434,15 @@ class ReleaseStopped(RunError):
     """The test jobs failed on a first release: there was nothing to go back to, so its workers are stopped."""
 
     exit_code, code = 97, "release_stopped"
+
+
+class DiagnoseError(FactoryError):
+    """What keeps the endpoint from answering was found; the findings say what it is."""
+
+    exit_code, code = 100, "diagnose"
+
+
+class DiagnoseWarned(DiagnoseError):
+    """The endpoint may answer, and something is wrong that will hurt; the findings say what it is."""
+
+    exit_code, code = 101, "diagnose_warned"

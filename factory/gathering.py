@@ -7,12 +7,11 @@ be had is a gap with its reason, never an error; only an account whose endpoints
 from __future__ import annotations
 
 import math
-import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from factory.account import Balance, Endpoint, Template, Volume
-from factory.asking import Answer, Asking
+from factory.account import Balance, Endpoint, EndpointSpec, Template, Volume
 from factory.deploying import disks_for
 from factory.diagnosis.evidence import Evidence, KnownJob, ModelState
 from factory.errors import CloudUnreachable, FactoryError
@@ -25,6 +24,7 @@ from factory.pipeline import Line
 from factory.ports import Cloud, ModelHub, Registry
 from factory.provisioning.observed import ImageState, Observed
 from factory.provisioning.plan import Plan
+from factory.questions import Answer, Asking
 from factory.recipe.model import Model, Recipe
 from factory.records import DiskPlan
 from factory.stages.plan import plan
@@ -53,7 +53,7 @@ class Target:
     look: ImageLook
     registry: Registry
     line: Line | None = None
-    memory: Memory = field(default_factory=Memory)
+    memory: Memory | None = None
 
 
 def gather(target: Target, *, samples: int = SAMPLES, window_s: float = WINDOW_S) -> Evidence:
@@ -87,6 +87,7 @@ def gather(target: Target, *, samples: int = SAMPLES, window_s: float = WINDOW_S
         models=recipe.models.value() or () if recipe else (),
         plan=planned,
         jobs=own.jobs.value() or () if own else (),
+        good=_good(target.memory),
         gaps=dict(sorted(asking.gaps.items())),
     )
 
@@ -197,9 +198,10 @@ def _expected(line: Line, look: ImageLook) -> ImageState:
     return look.of(line)
 
 
-def _models(recipe: Recipe, hub: ModelHub, memory: Memory) -> tuple[ModelState, ...]:
+def _models(recipe: Recipe, hub: ModelHub, memory: Memory | None) -> tuple[ModelState, ...]:
     """Ask the Hub for each model by itself, so that one that is gone doesn't hide the others."""
-    return tuple(_model(recipe, model, hub, released_commits(memory).get(model.key)) for model in recipe.models)
+    commits = _released_commits(memory)
+    return tuple(_model(recipe, model, hub, commits.get(model.repo)) for model in recipe.models)
 
 
 def _model(recipe: Recipe, model: Model, hub: ModelHub, released: str | None) -> ModelState:
@@ -210,9 +212,14 @@ def _model(recipe: Recipe, model: Model, hub: ModelHub, released: str | None) ->
     return ModelState(model.repo, model.revision, files, released_commit=released)
 
 
-def released_commits(memory: Memory) -> dict[str, str]:
-    """Return model key → commit as the last release from this machine had them, from its journal's fingerprint."""
-    return dict(re.findall(r"(\S+)@([0-9a-f]{40}):\d+", memory.fingerprints.get("resolve", "")))
+def _released_commits(memory: Memory | None) -> Mapping[str, str]:
+    """Return repository → commit of what last answered its tests, as this machine's journal has it."""
+    return next((past.models for past in reversed(memory.history) if past.outcome == "good"), {}) if memory else {}
+
+
+def _good(memory: Memory | None) -> tuple[EndpointSpec, ...]:
+    history = memory.history if memory else []
+    return tuple(past.endpoint for past in reversed(history) if past.outcome == "good")
 
 
 def _jobs(target: Target, endpoint: Endpoint) -> tuple[KnownJob, ...]:

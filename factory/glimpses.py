@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from factory.account import CloudWorker, Health, LogLine
-from factory.asking import Asking
 from factory.diagnosis.evidence import Sample
 from factory.errors import EndpointNotFound, FactoryError
 from factory.live import AccountDoors
+from factory.questions import Asking
 
 LOG_LINES = 100
 LOGS_OF = 5  # workers, the sick ones first

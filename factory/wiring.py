@@ -15,10 +15,11 @@ from factory.settings import Settings, secrets
 
 if TYPE_CHECKING:
     from factory.clients.credentials import Credentials
+    from factory.gathering import Target
     from factory.journal import Journal
     from factory.ledger import Ledger
     from factory.looking import ImageLook
-    from factory.pipeline import Machine
+    from factory.pipeline import Line, Machine
     from factory.ports import Cloud, Engine, ImageDirectory, Jobs, ModelHub, Registry
     from factory.recipe.load import RecipeFile
 
@@ -116,6 +117,10 @@ def image_look(settings: Settings, file: RecipeFile, shared: Shared, *, is_unbui
 
     Raises SettingsError when it shall be taken as it is rendered and RunPod isn't emulated on this machine.
     """
+    return _look(settings, Clients(settings, file).credentials, shared, is_unbuilt)
+
+
+def _look(settings: Settings, credentials: Credentials, shared: Shared, is_unbuilt: bool) -> ImageLook:
     from factory.looking import ImageLook
 
     is_local = is_loopback(settings.runpod_api_url.split("/")[2])
@@ -127,10 +132,37 @@ def image_look(settings: Settings, file: RecipeFile, shared: Shared, *, is_unbui
         )
     return ImageLook(
         anonymous=shared.anonymous,
-        login_for=Clients(settings, file).credentials.login_for,
+        login_for=credentials.login_for,
         home=settings.home,
         is_cloud_local=is_local,
         is_unbuilt=is_unbuilt,
+    )
+
+
+def target(settings: Settings, name: str, line: Line | None, shared: Shared, *, is_unbuilt: bool = False) -> Target:
+    """Return what `factory diagnose` gathers from, for a recipe on the road or an endpoint by name or id.
+
+    Without a recipe the environment's login is shown only to the registry of FACTORY_REGISTRY. Raises SettingsError as
+    `image_look` does.
+    """
+    from factory.clients.credentials import Credentials
+    from factory.gathering import Target
+
+    if line is not None:
+        credentials = Clients(settings, line.file).credentials
+    else:
+        own = parse(f"{settings.registry_prefix}/x").registry if settings.registry_prefix else "none.invalid"
+        credentials = Credentials(
+            settings.docker_config, settings.registry_username, settings.registry_password, registry=own
+        )
+    return Target(
+        name=name,
+        account=Account(settings),
+        ledger=ledger(settings),
+        look=_look(settings, credentials, shared, is_unbuilt),
+        registry=shared.registry_for(credentials),
+        line=line,
+        memory=journal(settings, line.file).memory if line else None,
     )
 
 

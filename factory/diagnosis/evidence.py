@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from factory.account import CloudWorker, Endpoint, Health, LogLine, Release, Rollout, Template, Volume
+from factory.account import CloudWorker, Endpoint, EndpointSpec, Health, LogLine, Release, Rollout, Template, Volume
 from factory.provisioning.observed import ImageState, Observed
 from factory.provisioning.plan import Plan
 from factory.recipe.load import RecipeFile
@@ -66,7 +66,8 @@ class Evidence:
     `endpoint` is None when the account has none of that name. `job_api_status` is the HTTP status of the job API's
     answer to /health (200, 404 …). `image` is the image that the endpoint runs, as its registry has it now, and
     `expected` the recipe's as it should be. `plan` is what `factory plan` would do now. `logs` are by worker id, newest
-    last.
+    last. `good` are the configurations that answered their tests when they were released from this machine, newest
+    first: what a rollback can put back.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Evidence:
     plan: Plan | None = None
     jobs: tuple[KnownJob, ...] = ()
     failures: tuple[Failure, ...] = ()
+    good: tuple[EndpointSpec, ...] = ()
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     @property
