@@ -11,7 +11,9 @@ import click
 from factory import __version__
 from factory.commands.build import build
 from factory.commands.check import check
+from factory.commands.diagnose import diagnose
 from factory.commands.emulator import emulator
+from factory.commands.jobs import jobs
 from factory.commands.plan import plan
 from factory.commands.provision import provision
 from factory.commands.push import push
@@ -22,6 +24,7 @@ from factory.commands.run import run
 from factory.commands.saying import say
 from factory.commands.schema import schema
 from factory.commands.size import size
+from factory.commands.status import status
 from factory.commands.verify import verify
 from factory.commands.volumes import volumes
 from factory.errors import FactoryError, Interrupted
@@ -38,6 +41,7 @@ def cli() -> None:
                 factory plan recipes/minilm.yaml      what would happen, and what it costs
                 factory release recipes/minilm.yaml   all of it, to an endpoint that answered
                 factory run recipes/minilm.yaml       one job, its output
+                factory diagnose recipes/minilm.yaml  why an endpoint doesn't answer, and what mends it
                 factory emulator --help               RunPod on a laptop: no account, no network
 
     Results go to stdout, progress to stderr. Exit codes: a decade per stage (docs/errors.md).
@@ -46,7 +50,8 @@ def cli() -> None:
 
 for command in (
     *(check, schema, resolve, size, render, build, push, verify),
-    *(plan, provision, release, run, volumes, emulator),
+    *(plan, provision, release, run, jobs, volumes, emulator),
+    *(status, diagnose),
 ):
     cli.add_command(command)
 

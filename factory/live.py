@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from factory.account import JobRequest, JobResult
-from factory.ledger import Ledger
+from factory.account import Endpoint, JobRequest, JobResult
+from factory.ledger import Entry, Ledger
 from factory.ports import Cloud, Jobs
 from factory.records import Progress, Tell
-from factory.stages.run import find_endpoint, finished, run
+from factory.stages.run import find_endpoint, finished, run, watching
 
 Way = Literal["wait", "sync", "stream", "detach"]
 
@@ -108,3 +110,63 @@ def _summary(job: JobResult) -> str:
     waited = f"waited {job.delay_ms / 1000:.1f} s, " if job.delay_ms is not None else ""
     ran = f"ran {job.execution_ms / 1000:.1f} s" if job.execution_ms is not None else "done"
     return f"{waited}{ran} on {job.worker_id or 'a worker'}"
+
+
+# --- jobs that were submitted before ---------------------------------------------------------------------------------
+READERS = 8
+GRACE_S = 150.0  # RunPod may not know a job yet right after it took it (recorded by a client, read 2026-11-23)
+ASKED_AT_ONCE = 50  # open jobs that one look asks RunPod about: status calls are limited to 2,000 in 10 s
+
+
+def reconcile(doors: AccountDoors, ledger: Ledger, endpoint_id: str, *, limit: int = 20) -> tuple[Entry, ...]:
+    """Ask RunPod about the ledger's open jobs of an endpoint, note what it says, and return its newest jobs.
+
+    A job that RunPod no longer knows is noted as EXPIRED, unless it may not know it yet. Raises what the port raises.
+    """
+    entries = ledger.entries(endpoint_id=endpoint_id, limit=max(limit, ASKED_AT_ONCE))
+    waiting = [entry for entry in entries if entry.is_open][:ASKED_AT_ONCE]
+    with ThreadPoolExecutor(READERS) as pool:
+        answers = pool.map(lambda entry: doors.jobs.status(endpoint_id, entry.id), waiting)
+        for entry, job in zip(waiting, answers, strict=True):
+            if job.state != "EXPIRED" or time.time() - entry.submitted_at > GRACE_S:
+                ledger.update(endpoint_id, job)
+    return ledger.entries(endpoint_id=endpoint_id, limit=limit)
+
+
+def follow(
+    doors: AccountDoors, ledger: Ledger, endpoint: Endpoint, job_id: str, *, timeout_s: float, tell: Tell
+) -> JobResult:
+    """Watch a job to its end, which is noted. Raises as `run` does; Ctrl-C leaves the job running."""
+    note = _Noted(endpoint.id, endpoint.spec.name, ledger)
+    watch = watching(doors.jobs, endpoint.id, tell, note)
+    return finished(doors.jobs.wait(endpoint.id, job_id, timeout_s, watch), endpoint.id)
+
+
+def again(doors: AccountDoors, ledger: Ledger, endpoint_id: str, job_id: str) -> JobResult:
+    """Queue a job again that failed or timed out; the ledger has it open again."""
+    job = doors.jobs.retry(endpoint_id, job_id)
+    ledger.reopen(endpoint_id, job_id)
+    return job
+
+
+def empty(doors: AccountDoors, ledger: Ledger, endpoint_id: str) -> int:
+    """Drop every job that waits, and return how many. Those of the ledger that are gone afterwards were among them."""
+    waiting = [entry for entry in reconcile(doors, ledger, endpoint_id, limit=ASKED_AT_ONCE) if entry.is_open]
+    removed = doors.jobs.purge(endpoint_id)
+    for entry in waiting:
+        job = doors.jobs.status(endpoint_id, entry.id)
+        ledger.update(endpoint_id, replace(job, state="CANCELLED") if job.state == "EXPIRED" else job)
+    return removed
+
+
+def find(doors: AccountDoors, name: str) -> Endpoint:
+    """Return the endpoint of that name or id. Raises EndpointNotFound, AmbiguousName."""
+    return find_endpoint(name, doors.cloud)
+
+
+def look(doors: AccountDoors, ledger: Ledger, endpoint_id: str, job_id: str) -> JobResult:
+    """Return a job as RunPod has it now, and note it."""
+    job = doors.jobs.status(endpoint_id, job_id)
+    if job.state != "EXPIRED":
+        ledger.update(endpoint_id, job)
+    return job

@@ -20,6 +20,8 @@ LAYERS = {
         "factory.pipeline",
         "factory.live",
         "factory.releasing",
+        "factory.overseeing",
+        "factory.overview",
         "factory.deploying",
         "factory.gathering",
         "factory.diagnosis",
@@ -179,6 +181,7 @@ LAYERS = {
     "factory.diagnosis": [
         "factory.diagnosis",
         "factory.provisioning",
+        "factory.sizing",
         "factory.account",
         "factory.records",
         "factory.recipe",
