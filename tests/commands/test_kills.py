@@ -6,20 +6,18 @@ The table is `POINTS`: each call over REST v2 and over GraphQL, and what became 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from release_bench import Bench, Kept, Workshop, forbid_changes, holds, workshop
+from release_bench import Bench, Held, Kept, Workshop, forbid_changes, held_call, holds, wait_until, workshop
 
 from factory.emulator.faults import Fault
 from factory.emulator.runpod.entities import Container, Cpu, Endpoint
 
 Moment = Literal["lost", "late", "after"]
-Held = dict[str, list[dict[str, Any]]]
 
 FIRST: dict[str, Any] = {}
 NEXT: dict[str, Any] = {"disk": {"volume": 30, "container": 90}, "env": {"GREETING": "good evening"}}
@@ -45,15 +43,9 @@ class Call:
 
     def held(self, api: str, moment: Moment) -> list[Fault]:
         """Return the faults that hold this call."""
-        if api == "graphql":
-            method, path, word = "POST", "/graphql", self.graphql
-        else:
-            assert self.rest is not None
-            method, path = self.rest
-            # The hold that reads a body first has it even when the sender is gone.
-            word = "{" if moment == "late" and method != "DELETE" else ""
-        passing = Fault("late", times=self.passed, path=path, method=method, containing=word, wait_s=0)
-        return [passing, Fault("hold", path=path, method=method, containing=word, after=moment == "after")]
+        rest = self.rest or ("", "")
+        is_read = moment == "late" and rest[0] != "DELETE"
+        return held_call(api, rest, self.graphql, passed=self.passed, is_after=moment == "after", is_read=is_read)
 
 
 @dataclass(frozen=True)
@@ -154,12 +146,12 @@ def test_the_next_run_takes_it_to_its_end(
     hold = runpod.faults[-1]
     process = bench.start(*arguments)
     process.until(lambda: hold.held, "the call")
-    before = holds(runpod)
+    before = Kept.of(runpod)
     assert process.kill().code == -9
     assert hold.release() == 1
-    _wait(lambda: not hold.held)
+    wait_until(lambda: not hold.held, "the call's end")
     if moment == "late":
-        _wait(lambda: holds(runpod) != before or call.name == "clear the template's note")
+        wait_until(lambda: Kept.of(runpod) != before, "its effect")
     runpod.faults.clear()
 
     done = bench.run(*arguments)
@@ -185,10 +177,3 @@ def _command(bench: Bench, call: Call) -> tuple[str | Path, ...]:
     """Write the recipe that the call's command is for, and return the command."""
     recipe = bench.write(**(NEXT if call.begins == "made" else FIRST))
     return ("provision", recipe, "--replace") if call.begins == "foreign" else ("provision", recipe)
-
-
-def _wait(condition: Callable[[], object], deadline_s: float = 20) -> None:
-    end_s = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end_s, "too late"
-        time.sleep(0.005)

@@ -119,6 +119,8 @@ class ForkedCli:
         """Start `factory ARGUMENTS…` in a folder, with this environment and no other."""
         place = folder / f".process-{next(self._numbers)}"
         place.mkdir(parents=True)
+        for name in ("out", "err"):
+            (place / name).touch(mode=0o600)
         asked = {"arguments": [*map(str, arguments)], "env": dict(env), "folder": str(folder), "place": str(place)}
         process = Process(self._ask(asked), place, self._ask)
         self.started.append(process)
@@ -175,8 +177,8 @@ def _become(asked: Mapping[str, Any]) -> None:
     os.environ.update(asked["env"])
     os.chdir(asked["folder"])
     for target, name in ((0, None), (1, "out"), (2, "err")):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND if name else os.O_RDONLY
-        os.dup2(os.open(f"{asked['place']}/{name}" if name else os.devnull, flags, 0o600), target)
+        path = f"{asked['place']}/{name}" if name else os.devnull
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND if name else os.O_RDONLY), target)
     sys.argv = ["factory", *asked["arguments"]]
     from factory.cli import main
 

@@ -13,7 +13,8 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,7 @@ from registries import layer_tar, pusher, running_registry
 from runpod_box import KEY, Emulated, emulated
 
 from factory import recipe, settings, wiring
+from factory.clients.runpod.graphql_notes import still_runs, with_notes
 from factory.emulator.faults import FOREVER, Fault
 from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.clock import RealClock
@@ -44,6 +46,9 @@ RECIPE: dict[str, Any] = {
     "env": {"GREETING": "hello"},
     "tests": [{"input": {"a": 1}, "expect": {"a": 1}, "timeout_s": 30}],
 }
+
+
+Held = dict[str, list[dict[str, Any]]]
 
 
 @dataclass
@@ -146,16 +151,19 @@ def _dicts(box: Box) -> tuple[dict[str, Any], ...]:
     return world.volumes, world.logins, world.templates, world.endpoints
 
 
-def holds(runpod: Emulated) -> dict[str, list[dict[str, Any]]]:
+def holds(runpod: Emulated) -> Held:
     """Return all that factory may make in the account, each thing with its fields, names in place of ids."""
     return runpod.call(_holds)
 
 
-def _holds(box: Box) -> dict[str, list[dict[str, Any]]]:
+def _holds(box: Box) -> Held:
     world = box.world
     names = {one.id: one.name for held in (world.volumes, world.logins) for one in held.values()}
     names |= {t.id: "(bound)" if t.bound_endpoint_id else t.name for t in world.templates.values()}
-    own = [template for template in world.templates.values() if template.bound_endpoint_id is None]
+    own = [deepcopy(template) for template in world.templates.values() if template.bound_endpoint_id is None]
+    for template in own:  # of the notes in a readme (graphql_notes.py) only those count that hold
+        live = [one.name for one in world.endpoints.values() if still_runs(template.readme, one.id, one.version)]
+        template.readme = with_notes(template.readme, {}) + ", ".join(live)
     return {
         "volumes": [_plain(volume, names) for volume in world.volumes.values()],
         "logins": [_plain(login, names) for login in world.logins.values()],
@@ -175,6 +183,33 @@ def _plain(entity: Any, names: Mapping[str, str]) -> dict[str, Any]:
     if login_id := fields.get("container", {}).get("login_id"):
         fields["container"]["login_id"] = names[login_id]
     return fields
+
+
+def held_call(
+    api: str,
+    rest: tuple[str, str],
+    graphql: str,
+    *,
+    passed: int = 0,
+    is_after: bool = False,
+    is_read: bool = False,
+) -> list[Fault]:
+    """Return the faults that hold a call, the hold last; `passed` such calls go through before it.
+
+    REST v2 knows a call by method and path, GraphQL by a word in its body. Held before its effect, a call whose sender
+    dies is lost over REST v2, as its body was not read; with `is_read`, and over GraphQL, it takes effect all the same.
+    """
+    method, path, word = (*rest, "{" if is_read else "") if api == "rest" else ("POST", "/graphql", graphql)
+    passing = Fault("late", times=passed, path=path, method=method, containing=word, wait_s=0)
+    return [passing, Fault("hold", path=path, method=method, containing=word, after=is_after)]
+
+
+def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 30) -> None:
+    """Return as soon as a condition holds."""
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end_s, f"too late for {what}"
+        time.sleep(0.005)
 
 
 def forbid_changes(runpod: Emulated) -> None:

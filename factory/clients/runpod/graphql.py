@@ -120,6 +120,17 @@ class GraphqlAccount:
         """Return the cached models of an endpoint, as RunPod pinned them (`https://huggingface.co/org/name:commit`)."""
         return tuple(self.endpoint(endpoint_id).get("modelReferences") or ())
 
+    def all_models(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the cached models of every endpoint that has some, by its id."""
+        return self._client.read(
+            lambda data: {
+                row["id"]: tuple(row["modelReferences"])
+                for row in data["myself"]["endpoints"]
+                if row["modelReferences"]
+            },
+            "all_models",
+        )
+
     def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
         """Give an endpoint these cached models and no others, and return them as RunPod keeps them.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from factory.account import (
@@ -30,7 +31,7 @@ from factory.account import (
 from factory.clients.runpod import graphql_wire as wire
 from factory.clients.runpod.create_once import PAUSES_S, create_once, only
 from factory.clients.runpod.graphql import GraphqlAccount, GraphqlClient
-from factory.clients.runpod.graphql_notes import Running, notes_in, with_notes
+from factory.clients.runpod.graphql_notes import Running, notes_in, still_runs, with_notes
 from factory.clients.runpod.readback import checked_endpoint, checked_template
 from factory.clients.runpod.rest_client import RestClient
 from factory.clients.runpod.transport import RunPodClient
@@ -179,9 +180,11 @@ class GraphqlCloud:
         if row is None:
             raise CloudRefused("RunPod has no such template", where=what, fix="it may be deleted: run this again")
         old, new = wire.read_running(row), Running(spec.image, spec.container_disk_gb, spec.env, spec.login_id)
-        users = [e["id"] for e in myself["endpoints"] if e["templateId"] == template.id]
-        noted = notes_in(row["readme"])
-        running = {endpoint_id: noted.get(endpoint_id, old) for endpoint_id in users}
+        versions = {e["id"]: wire.read_version(e) for e in myself["endpoints"] if e["templateId"] == template.id}
+        running = {
+            endpoint_id: replace(still_runs(row["readme"], endpoint_id, version) or old, version=version)
+            for endpoint_id, version in versions.items()
+        }
         readme = with_notes(row["readme"], {key: value for key, value in running.items() if value != new})
         return checked_template(self._save_template(wire.write_template(spec, template.id, readme), what), spec)
 
@@ -244,6 +247,10 @@ class GraphqlCloud:
     def models(self, endpoint_id: str) -> tuple[str, ...]:
         """Return the cached models of an endpoint."""
         return self._account.models(endpoint_id)
+
+    def all_models(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the cached models of every endpoint that has some, by its id."""
+        return self._account.all_models()
 
     def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
         """Give an endpoint these cached models and no others; return them as RunPod keeps them."""

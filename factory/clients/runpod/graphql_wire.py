@@ -24,7 +24,7 @@ from factory.account import (
     TemplateSpec,
     Volume,
 )
-from factory.clients.runpod.graphql_notes import Running, notes_in
+from factory.clients.runpod.graphql_notes import Running, still_runs
 from factory.errors import CloudRefused
 
 Json = Mapping[str, Any]
@@ -64,6 +64,11 @@ def read_env(pairs: Iterable[Json] | None) -> dict[str, str]:
 def write_env(env: Mapping[str, str]) -> list[dict[str, str]]:
     """Return `[{key value}]`."""
     return [{"key": key, "value": value} for key, value in env.items()]
+
+
+def read_version(row: Json) -> int | None:
+    """Read an endpoint's version."""
+    return None if row["version"] is None else int(row["version"])
 
 
 def read_running(row: Json) -> Running:
@@ -110,7 +115,8 @@ def write_template(spec: TemplateSpec, template_id: str | None = None, readme: s
 def read_endpoint(row: Json) -> Endpoint:
     """Read an endpoint, with what its workers really start from (`graphql_notes.py`)."""
     template = row["template"]
-    now = notes_in(template["readme"]).get(row["id"]) or read_running(template)
+    version = read_version(row)
+    now = still_runs(template["readme"], row["id"], version) or read_running(template)
     is_queue = row["type"] != "LB"
     is_by_delay = row["scalerType"] != "REQUEST_COUNT"
     has_idle_timeout = (is_by_delay or not is_queue) and row["idleTimeout"] is not None
@@ -138,7 +144,7 @@ def read_endpoint(row: Json) -> Endpoint:
         id=row["id"],
         spec=spec,
         is_queue=is_queue,
-        version=None if row["version"] is None else int(row["version"]),
+        version=version,
         template_id=row["templateId"] or None,
         extra=_extra(row),
     )

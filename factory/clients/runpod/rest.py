@@ -48,6 +48,10 @@ class AccountQueries(Protocol):
         """Return an endpoint's cached models."""
         ...
 
+    def all_models(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the cached models of every endpoint that has some, by its id."""
+        ...
+
     def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
         """Give an endpoint these cached models and no others; return them as RunPod keeps them."""
         ...
@@ -223,6 +227,10 @@ class RestCloud:
     def models(self, endpoint_id: str) -> tuple[str, ...]:
         """Return an endpoint's cached models, over GraphQL."""
         return self._account.models(endpoint_id)
+
+    def all_models(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the cached models of every endpoint that has some, by its id, over GraphQL."""
+        return self._account.all_models()
 
     def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
         """Give an endpoint these cached models and no others, over GraphQL; return them as RunPod keeps them."""
