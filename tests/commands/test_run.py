@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_cli import Done, ForkedCli, forked_cli
 from runpod_box import KEY, Emulated, an_endpoint, emulated
 
 from factory.emulator.runpod.clock import RealClock
 from factory.emulator.runpod.launch_inline import InlineLauncher
 from factory.ledger import Ledger
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Run = Callable[..., Done]
 
 
 async def answer(job_input: dict[str, Any]) -> Any:
@@ -40,7 +41,9 @@ async def answer(job_input: dict[str, Any]) -> Any:
 def runpod() -> Iterator[Emulated]:
     """An account with one endpoint, whose workers answer at once."""
     with emulated(clock=RealClock(), launcher=InlineLauncher(answer)) as box:
-        box.call(lambda b: b.world.create_endpoint(an_endpoint("demo", scaler_value=0.5, workers_min=1, idle_timeout_s=600)))
+        box.call(
+            lambda b: b.world.create_endpoint(an_endpoint("demo", scaler_value=0.5, workers_min=1, idle_timeout_s=600))
+        )
         yield box
 
 
@@ -52,19 +55,25 @@ def environ(runpod: Emulated, tmp_path: Path) -> dict[str, str]:
     return env | {"FACTORY_HOME": str(tmp_path / "home")}
 
 
+@pytest.fixture(scope="module")
+def cli() -> Iterator[ForkedCli]:
+    """Processes that start quickly."""
+    with forked_cli() as started:
+        yield started
+
+
 @pytest.fixture
-def factory(environ: dict[str, str], tmp_path: Path) -> Run:
-    """Run `factory run …` in a process of its own."""
+def factory(cli: ForkedCli, environ: dict[str, str], tmp_path: Path) -> Run:
+    """Run `factory run …` in a process of its own; what would be typed into it comes from a file."""
     (tmp_path / "demo.yaml").write_text(
         "name: demo\nimage: {repository: acme/demo}\nhandler: echo\n"
         "tests: [{input: {a: 1}}, {name: second, input: {b: 2}, expect: {b: 2}}]\n"
     )
 
-    def run(*arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "factory", "run", *map(str, arguments)]
-        return subprocess.run(
-            command, capture_output=True, text=True, env=environ, input=stdin, cwd=tmp_path, check=False, timeout=60
-        )
+    def run(*arguments: str | Path, stdin: str = "") -> Done:
+        (tmp_path / "job.json").write_text(stdin)
+        words = ["job.json" if word == "-" else word for word in arguments]
+        return cli.run("run", *words, env=environ, folder=tmp_path)
 
     return run
 
@@ -82,14 +91,14 @@ def factory(environ: dict[str, str], tmp_path: Path) -> Run:
 def test_the_output_is_on_stdout(factory: Run, arguments: list[str], stdin: str, output: object) -> None:
     """A recipe's test or a given input goes through the queue; stdout carries the output alone."""
     done = factory(*arguments, stdin=stdin)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == output
-    assert "run" in done.stderr and "waited" in done.stderr
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == output
+    assert "run" in done.err and "waited" in done.err
 
 
 def test_json_says_all_of_the_job(factory: Run, tmp_path: Path) -> None:
     """--json has endpoint, job, times and output; the ledger knows the job too."""
-    record = json.loads(factory("demo.yaml", "--json").stdout)
+    record = json.loads(factory("demo.yaml", "--json").out)
     assert record["state"] == "COMPLETED" and record["output"] == {"got": {"a": 1}}
     assert isinstance(record["delay_ms"], int) and isinstance(record["execution_ms"], int)
     (entry,) = Ledger(tmp_path / "home" / "jobs.sqlite").entries()
@@ -105,8 +114,8 @@ def test_files_of_the_result_are_saved(factory: Run, tmp_path: Path) -> None:
     """--out lays each file down and leaves its bytes out of what is printed."""
     done = factory("demo", "--input", "-", "--out", "out", stdin='{"file": "moving pictures"}')
     assert (tmp_path / "out" / "a.mp4").read_text() == "moving pictures"
-    assert json.loads(done.stdout)["video"]["saved_as"] == "out/a.mp4" and "base64" not in done.stdout
-    assert "saved out/a.mp4" in done.stderr
+    assert json.loads(done.out)["video"]["saved_as"] == "out/a.mp4" and "base64" not in done.out
+    assert "saved out/a.mp4" in done.err
 
 
 @pytest.mark.parametrize(
@@ -127,13 +136,13 @@ def test_files_of_the_result_are_saved(factory: Run, tmp_path: Path) -> None:
 def test_each_slip_is_one_sentence(factory: Run, arguments: list[str], stdin: str, code: int, sentence: str) -> None:
     """What can't be sent, or doesn't end well, says why, with its exit code and nothing on stdout."""
     done = factory(*arguments, stdin=stdin)
-    assert done.returncode == code and done.stdout == ""
-    assert sentence in done.stderr and "Traceback" not in done.stderr and KEY not in done.stderr
+    assert done.code == code and done.out == ""
+    assert sentence in done.err and "Traceback" not in done.err and KEY not in done.err
 
 
 def test_a_detached_job_prints_its_id(factory: Run, runpod: Emulated) -> None:
     """--detach leaves the job to RunPod and says which it is."""
-    job_id = factory("demo.yaml", "--detach").stdout.strip()
+    job_id = factory("demo.yaml", "--detach").out.strip()
     (endpoint,) = runpod.box.world.endpoints.values()
     assert runpod.call(lambda box: box.jobs.get(endpoint.id, job_id)) is not None
 
