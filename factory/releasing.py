@@ -21,6 +21,7 @@ from factory.journal import Before, Journal, Outcome
 from factory.live import AccountDoors
 from factory.pipeline import Line
 from factory.proving import ask, problems_in
+from factory.provisioning.desired import wants_cached
 from factory.provisioning.observed import ImageState
 from factory.provisioning.plan import Plan
 from factory.recipe.model import Test
@@ -76,11 +77,21 @@ class Release:
         context = self.line.context
         digest = None if self.line.is_forced else self.line.doors.registry.digest(context.reference)
         if digest is None:
+            self._foresee()
             return self.line.pushed
         for name in ("build", "push"):
             with self.line.stage(name) as stage:
                 stage.is_cached, stage.summary = True, f"the registry has {digest[:19]}…"
         return PushedImage(context.repository, context.tag, digest)
+
+    def _foresee(self) -> None:
+        """Find what is in the way at RunPod (balance, quota, pools, secrets) before minutes go into a build."""
+        line = self.line
+        observed = observe(self.account.cloud, with_models=wants_cached(line.file.recipe))
+        image = ImageState(line.context.reference, is_pushed=False)
+        planned = plan(line.file.recipe, disks_for(line, image, observed), image, observed, models=line.models)
+        if blocker := planned.blocker(is_replacing=self.is_replacing):
+            raise blocker
 
     def _verified(self, pushed: PushedImage) -> None:
         """Prove the image unless this digest was proved before."""
@@ -97,7 +108,7 @@ class Release:
     def _provisioned(self, pushed: PushedImage) -> Deployment:
         line = self.line
         with line.stage("provision") as stage:
-            observed = observe(self.account.cloud)
+            observed = observe(self.account.cloud, with_models=wants_cached(line.file.recipe))
             image = self.look(line, pushed)
             disks = disks_for(line, image, observed)
             planned = plan(line.file.recipe, disks, image, observed, models=line.models)
@@ -115,7 +126,8 @@ class Release:
     def _remember(self, planned: Plan) -> None:
         """Write down what to put back before anything is changed; an earlier run's note stays until tests pass."""
         memory, endpoint, template = self.journal.memory, planned.existing.endpoint, planned.existing.template
-        if not planned.has_changes or memory.pending:
+        is_stuck = planned.blocker(is_replacing=self.is_replacing, is_final=True) is not None
+        if is_stuck or memory.pending or not planned.has_changes:
             return
         memory.pending = "first"
         if endpoint is not None and endpoint.spec.workers_max > 0:
@@ -131,7 +143,8 @@ class Release:
         tests = line.file.recipe.tests
         mark = _mark(deployment, tests)
         with line.stage("run") as stage:
-            if memory.tested == mark and not deployment.was_changed:
+            # A release that was killed before its tests has changed what they answered, and is still to be judged.
+            if memory.tested == mark and not deployment.was_changed and not memory.pending:
                 stage.is_cached, stage.summary = True, f"{count_text(len(tests), 'job')} answered before"
                 return
             for number, test in enumerate(tests, 1):

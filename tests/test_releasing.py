@@ -14,7 +14,7 @@ from fake_jobs import FakeJobs, completed
 
 from factory import recipe
 from factory.account import JobRequest, JobResult
-from factory.errors import ReleaseRolledBack, ReleaseStopped, TestJobFailed
+from factory.errors import PreflightFailed, ReleaseRolledBack, ReleaseStopped, TestJobFailed
 from factory.journal import Journal
 from factory.pipeline import Line, Machine
 from factory.ports import ImageDirectory
@@ -183,6 +183,15 @@ def test_a_release_killed_between_the_change_and_its_tests_still_goes_back(bench
         bench.release("env: {NEW: value}\n").walk()
     assert bench.ended["provision"] == "cached"
     assert next(iter(bench.account.cloud.held_endpoints.values())).spec == before.spec
+
+
+def test_what_is_in_the_way_at_runpod_is_found_before_a_build(bench: Bench) -> None:
+    """A missing secret stops the release before the engine is asked: nobody waits for a build in vain."""
+    release = bench.release("secrets: [HF_TOKEN]\n")
+    bench.doors.registry.digests.pop(release.line.context.reference)
+    with pytest.raises(PreflightFailed, match="HF_TOKEN"):
+        release.walk()
+    assert not bench.doors.engine.built and bench.account.cloud.changes() == []
 
 
 def test_new_tests_alone_put_nothing_back(bench: Bench) -> None:
