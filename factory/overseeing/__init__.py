@@ -1,0 +1,1 @@
+"""Looking at a whole account: every question at once, and what stays unanswered is named, not fatal."""
