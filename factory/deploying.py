@@ -16,6 +16,7 @@ from factory.looking import ImageLook, LoginFor
 from factory.pipeline import Line
 from factory.ports import Cloud
 from factory.provisioning import choices
+from factory.provisioning.desired import wants_cached
 from factory.provisioning.observed import ImageState, Observed
 from factory.provisioning.plan import Plan
 from factory.records import Deployment, DiskPlan
@@ -43,7 +44,8 @@ class Planned:
 def plan_all(lines: Sequence[Line], cloud: Cloud, look_for: Callable[[Line], ImageLook]) -> tuple[Planned, ...]:
     """Plan every recipe on one look at the account. Raises what looking at the account raises."""
     with ThreadPoolExecutor(READERS) as pool:
-        looking = pool.submit(observe, cloud)
+        is_cached = any(wants_cached(line.file.recipe) for line in lines)
+        looking = pool.submit(observe, cloud, with_models=is_cached)
         ready = [pool.submit(_prepare, line, look_for(line)) for line in lines]
         observed = looking.result()
         results = [future.result() for future in ready]

@@ -276,6 +276,10 @@ class Cloud(Protocol):
         """Return an endpoint's cached models, `https://huggingface.co/org/name:commit` (GraphQL in both cases)."""
         ...
 
+    def all_models(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the cached models of every endpoint that has some, by its id (GraphQL in both cases)."""
+        ...
+
     def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
         """Give an endpoint these cached models and no others; return them as RunPod keeps them (GraphQL in both cases).
 

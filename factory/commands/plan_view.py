@@ -41,6 +41,7 @@ WORDS = {
     "execution_timeout_ms": "job time-out",
     "is_serverless": "for serverless",
     "flashboot": "FlashBoot",
+    "models": "cached models",
 }
 
 

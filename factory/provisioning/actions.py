@@ -38,7 +38,7 @@ SCALING = (
     "execution_timeout_ms",
     "flashboot",
 )
-ROLLING = frozenset({*CONTAINER, *PLACEMENT, "volume", "args"})
+ROLLING = frozenset({*CONTAINER, *PLACEMENT, "volume", "args", "models"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,24 +157,29 @@ def for_template(
 
 
 def for_endpoint(
-    spec: EndpointSpec, login: str | None, volume: str | None, endpoints: Sequence[Endpoint]
+    spec: EndpointSpec,
+    login: str | None,
+    volume: str | None,
+    endpoints: Sequence[Endpoint],
+    models: Sequence[str] = (),
 ) -> tuple[Action, Endpoint | None]:
-    """Compare the endpoint. `volume` is the desired volume's name."""
+    """Compare the endpoint. `volume` is the desired volume's name, `models` are the desired cached models."""
     found = [endpoint for endpoint in endpoints if endpoint.spec.name == spec.name]
     if len(found) > 1:
         return _ambiguous("endpoint", spec.name, [endpoint.id for endpoint in found]), None
     if not found:
-        return Action("create", "endpoint", spec.name, changes=_endpoint_changes(None, spec, login, volume)), None
+        changes = _endpoint_changes(None, spec, login, volume) + _model_changes((), models)
+        return Action("create", "endpoint", spec.name, changes=changes), None
     endpoint = found[0]
     if blocker := _cannot_become(endpoint, spec):
         change, reason = blocker
         fix = "run `factory provision --replace`: its id and URL change, and its queued jobs are lost"
         return Action("replace", "endpoint", spec.name, endpoint.id, (change,), reason, fix), endpoint
-    changes = _endpoint_changes(endpoint.spec, spec, login, volume)
+    changes = _endpoint_changes(endpoint.spec, spec, login, volume) + _model_changes(models_of(endpoint), models)
     if endpoint.extra.get("args"):  # REST v2 has them on the endpoint itself, GraphQL on its template
         changes += (FieldChange("args", _shown_args(endpoint.extra["args"]), "", "the image's own command runs"),)
     kind: Kind = "unchanged"
-    kept = sorted(set(endpoint.extra) - {"args"})
+    kept = sorted(set(endpoint.extra) - {"args", "models"})
     reason = f"kept as they are: {', '.join(kept)}" if kept else ""
     if changes:
         kind = "release" if any(change.field in ROLLING for change in changes) else "update"
@@ -224,6 +229,18 @@ def _endpoint_changes(
         note = "unlinked; it stays, and is billed" if not new.volume_ids else ""
         changes.append(FieldChange("volume", ", ".join(before_ids) or None, volume, note))
     return tuple(changes)
+
+
+def models_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return the cached models that an endpoint is known to have; REST v2's own list of endpoints says none."""
+    return tuple(endpoint.extra.get("models") or ())
+
+
+def _model_changes(old: Sequence[str], new: Sequence[str]) -> tuple[FieldChange, ...]:
+    """Compare the cached models; their order means nothing."""
+    if set(old) == set(new):
+        return ()
+    return (FieldChange("models", tuple(old), tuple(new), "" if new else "none: RunPod brings no model any more"),)
 
 
 def _note(name: str, before: object, after: object) -> str:

@@ -36,13 +36,17 @@ class VolumeWish:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """All that a recipe needs. `login` is a registry login's name, None for a public image; `notes` explain choices."""
+    """All that a recipe needs. `login` is a registry login's name, None for a public image; `notes` explain choices.
+
+    `models` are the references of the endpoint's cached models, which RunPod keeps beside its specification.
+    """
 
     volume: VolumeWish | None
     login: str | None
     template: TemplateSpec
     endpoint: EndpointSpec
     notes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     def with_ids(self, *, volume_id: str | None, login_id: str | None, data_center: str | None) -> Desired:
         """Return the same with the ids of what has been made meanwhile."""
@@ -86,7 +90,21 @@ def desire(
         data_centers=(wish.data_center,) if wish and wish.data_center else allowed,
         volume_ids=(volume.id if volume else NEW,) if wish else (),
     )
-    return Desired(wish, login, template, endpoint, notes)
+    return Desired(wish, login, template, endpoint, notes, model_references(models))
+
+
+def wants_cached(recipe: Recipe) -> bool:
+    """Does RunPod bring a model of the recipe? Only then is an endpoint's list of them asked for (it is GraphQL's)."""
+    return any(model.placement == "cached" for model in recipe.models)
+
+
+def model_references(models: Sequence[ModelFiles]) -> tuple[str, ...]:
+    """Return what RunPod calls the cached models: `https://huggingface.co/org/name:commit`, each once.
+
+    With a commit a reference comes back as it is sent; a branch would come back as what it was just then.
+    """
+    cached = (model for model in models if model.placement == "cached")
+    return tuple(dict.fromkeys(f"https://huggingface.co/{model.repo}:{model.commit}" for model in cached))
 
 
 def _endpoint(

@@ -61,7 +61,21 @@ class Sight:
 
 def preflight(sight: Sight) -> tuple[Finding, ...]:
     """Return all findings, errors first."""
-    checks = (_balance, _quota, _pools, _stock, _cuda, _cpu, _image, _login, _environment, _secrets, _tokens, _workers)
+    checks = (
+        _balance,
+        _quota,
+        _pools,
+        _stock,
+        _cuda,
+        _cpu,
+        _models,
+        _image,
+        _login,
+        _environment,
+        _secrets,
+        _tokens,
+        _workers,
+    )
     found = [finding for check in checks for finding in check(sight)]
     return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
 
@@ -193,6 +207,16 @@ def _cpu(sight: Sight) -> Iterator[Finding]:
 def _workers(sight: Sight) -> Iterator[Finding]:
     if sight.endpoint.workers_max == 0:
         yield Finding("warning", "no_workers", "with no workers a job waits for ever", "raise endpoint.workers.max")
+
+
+def _models(sight: Sight) -> Iterator[Finding]:
+    if sight.desired.models and sight.recipe.gpu is None:
+        yield Finding(
+            "error",
+            "cached_on_cpu",
+            "RunPod brings cached models to GPU endpoints only",  # docs.runpod.io, read 2026-11-23
+            "write placement: volume, or give the recipe a 'gpu'",
+        )
 
 
 # --- the image -------------------------------------------------------------------------------------------------------

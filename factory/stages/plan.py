@@ -68,7 +68,7 @@ def _compare(recipe: Recipe, desired: Desired, observed: Observed) -> tuple[tupl
     action, template = actions.for_template(desired.template, desired.login, observed.templates)
     found.append(action)
     name = desired.volume.name if desired.volume else None
-    action, endpoint = actions.for_endpoint(desired.endpoint, desired.login, name, observed.endpoints)
+    action, endpoint = actions.for_endpoint(desired.endpoint, desired.login, name, observed.endpoints, desired.models)
     found.append(action)
     return tuple(found), replace(existing, template=template, endpoint=endpoint)
 

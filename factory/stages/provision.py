@@ -8,11 +8,11 @@ reads as before until then, so that a run that was killed between the two shows 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from factory.account import Endpoint, Login, Template, Volume
-from factory.errors import CannotChange, PreflightFailed, RolloutTimedOut
+from factory.errors import CannotChange, CloudRefused, PreflightFailed, RolloutTimedOut
 from factory.ports import Cloud
 from factory.provisioning import actions
 from factory.provisioning.actions import Action
@@ -58,6 +58,7 @@ def provision(
     )
     template = work.template(desired)
     endpoint = work.endpoint(desired, template)
+    is_told_of_models = work.models(desired, endpoint)
     if plan.existing.endpoint is not None or work.was_changed:
         wait_for_rollout(
             endpoint.id,
@@ -71,7 +72,7 @@ def provision(
         endpoint_id=endpoint.id,
         template_id=template.id,
         volume_id=volume.id if volume else None,
-        version=endpoint.version,
+        version=None if is_told_of_models else endpoint.version,
         image=desired.endpoint.image,
         was_changed=work.was_changed,
         pools=desired.endpoint.pools,
@@ -149,7 +150,8 @@ class _Work:
         spec, name = desired.endpoint, desired.volume.name if desired.volume else None
         action, endpoint = self._planned("endpoint"), self.plan.existing.endpoint
         if action.kind == "create":
-            action, endpoint = actions.for_endpoint(spec, desired.login, name, self.cloud.endpoints())
+            found = self.cloud.endpoints()
+            action, endpoint = actions.for_endpoint(spec, desired.login, name, found, desired.models)
         if action.kind == "replace" and self.is_replacing and endpoint is not None:
             self._say(action, "")
             self.cloud.delete_endpoint(endpoint)
@@ -160,8 +162,29 @@ class _Work:
             return self.cloud.create_endpoint(spec, template)
         if action.kind in ("update", "release"):
             self._say(action, _fields(action))
-            return self.cloud.update_endpoint(endpoint, spec, template)
+            if {change.field for change in action.changes} == {"models"}:
+                return endpoint
+            changed = self.cloud.update_endpoint(endpoint, spec, template)
+            # Every update keeps the cached models, and REST v2's answer doesn't show them.
+            return replace(changed, extra={**changed.extra, "models": actions.models_of(endpoint)})
         return endpoint
+
+    def models(self, desired: Desired, endpoint: Endpoint) -> bool:
+        """Give the endpoint its cached models, and take away those that are known and not wanted. Was that needed?
+
+        They are no part of what is saved above, so a run that is killed in between leaves them to the next.
+        """
+        if set(desired.models) == set(actions.models_of(endpoint)):
+            return False
+        kept = self.cloud.set_models(endpoint.id, desired.models)
+        if set(kept) != set(desired.models):
+            raise CloudRefused(
+                f"RunPod kept other cached models than it was told: {', '.join(kept) or 'none'}",
+                where=f"endpoint {endpoint.id}",
+                fix="write placement: volume, or see in RunPod's console what it says of the model",
+                details={"status": None, "code": "not_kept", "kept": list(kept), "asked": list(desired.models)},
+            )
+        return True
 
     def _planned(self, resource: actions.Resource) -> Action:
         action = self.plan.action(resource)
@@ -218,11 +241,15 @@ def wait_for_rollout(
         waited_s += POLL_S
 
 
-def observe(cloud: Cloud) -> Observed:
-    """Look at the whole account, once: every list in a thread of its own. Raises what the port raises."""
+def observe(cloud: Cloud, *, with_models: bool = False) -> Observed:
+    """Look at the whole account, once: every list in a thread of its own. Raises what the port raises.
+
+    `with_models` asks for the endpoints' cached models as well, over GraphQL whichever API the cloud speaks.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(9) as pool:
+        models = pool.submit(cloud.all_models) if with_models else None
         balance = pool.submit(cloud.balance)
         gpus = pool.submit(cloud.gpus)
         data_centers = pool.submit(cloud.data_centers)
@@ -239,5 +266,14 @@ def observe(cloud: Cloud) -> Observed:
             volumes.result(),
             logins.result(),
             templates.result(),
-            endpoints.result(),
+            _with_models(endpoints.result(), models.result() if models else {}),
         )
+
+
+def _with_models(endpoints: tuple[Endpoint, ...], models: Mapping[str, tuple[str, ...]]) -> tuple[Endpoint, ...]:
+    return tuple(
+        replace(endpoint, extra={**endpoint.extra, "models": models[endpoint.id]})
+        if endpoint.id in models
+        else endpoint
+        for endpoint in endpoints
+    )

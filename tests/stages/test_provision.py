@@ -12,7 +12,8 @@ from fake_cloud import FakeCloud
 from plan_case import IMAGE, NEXT_IMAGE, template, volume
 
 from factory.account import Rollout
-from factory.errors import CannotChange, CloudUnreachable, PreflightFailed, RolloutTimedOut
+from factory.errors import CannotChange, CloudRefused, CloudUnreachable, PreflightFailed, RolloutTimedOut
+from factory.provisioning.desired import wants_cached
 from factory.provisioning.observed import ImageState
 from factory.provisioning.plan import Plan
 from factory.records import Deployment, Progress
@@ -24,7 +25,8 @@ ORDER = ["create_volume demo", "create_login factory-docker.io", "create_templat
 
 def planned(cloud: FakeCloud, image: str = IMAGE, is_public: bool = True, **blocks: Any) -> Plan:
     """Plan the plain recipe on a cloud."""
-    observed, recipe = observe(cloud), recipe_of(blocks)
+    recipe = recipe_of(blocks)
+    observed = observe(cloud, with_models=wants_cached(recipe))
     disks, models = sized(recipe, 20, observed)
     return plan(recipe, disks, ImageState(image, is_public=is_public, has_login=True), observed, models=models)
 
@@ -56,6 +58,83 @@ def test_a_second_run_changes_nothing_and_looks_once() -> None:
     assert second == replace(first, was_changed=False)
 
 
+# --- cached models ---------------------------------------------------------------------------------------------------
+CACHED: dict[str, Any] = {"models": [{"repo": "org/model", "placement": "cached"}]}
+REFERENCE = f"https://huggingface.co/org/model:{'0' * 40}"
+
+
+def held_models(cloud: FakeCloud) -> list[tuple[str, ...]]:
+    """The cached models of each endpoint."""
+    return [cloud.held_models.get(endpoint_id, ()) for endpoint_id in cloud.held_endpoints]
+
+
+@pytest.mark.parametrize("is_rest", [False, True])
+def test_cached_models_are_given_after_the_endpoint_and_before_it_is_watched(is_rest: bool) -> None:
+    """By repository and commit; a second run asks for them once and sets nothing."""
+    cloud = FakeCloud(are_models_hidden=is_rest)
+    assert carried_out(cloud, planned(cloud, **CACHED)).was_changed
+    assert cloud.calls[-3:] == ["create_endpoint demo", "set_models demo", "rollout"]
+    assert held_models(cloud) == [(REFERENCE,)]
+    cloud.calls.clear()
+    assert not carried_out(cloud, planned(cloud, **CACHED)).was_changed
+    assert cloud.changes() == [] and cloud.calls.count("all_models") == 1
+
+
+def test_an_endpoint_that_only_lacks_its_models_is_not_saved_itself() -> None:
+    """Saving what is the same would ask RunPod for nothing."""
+    cloud = FakeCloud()
+    made = carried_out(cloud, planned(cloud, **CACHED))
+    cloud.held_models[made.endpoint_id] = ("https://huggingface.co/org/model:" + "1" * 40,)
+    cloud.calls.clear()
+    assert carried_out(cloud, planned(cloud, **CACHED)).was_changed
+    assert cloud.changes() == ["set_models demo"]
+    assert held_models(cloud) == [(REFERENCE,)]
+
+
+def test_models_that_no_recipe_wants_are_taken_away_where_they_are_seen() -> None:
+    """REST v2 doesn't show them, and GraphQL isn't asked for a recipe that has none."""
+    for is_rest in (False, True):
+        cloud = FakeCloud(are_models_hidden=is_rest)
+        carried_out(cloud, planned(cloud, **CACHED))
+        cloud.calls.clear()
+        carried_out(cloud, planned(cloud))
+        assert "all_models" not in cloud.calls
+        assert held_models(cloud) == [(REFERENCE,) if is_rest else ()]
+
+
+@pytest.mark.parametrize("is_rest", [False, True])
+@pytest.mark.parametrize("takes_effect", [False, True])
+@pytest.mark.parametrize("method", ["create_endpoint", "set_models"])
+def test_a_run_that_ends_between_endpoint_and_models_is_taken_up(
+    method: str, takes_effect: bool, is_rest: bool
+) -> None:
+    """The next run sees what is missing, whichever API it asks."""
+    cloud = FakeCloud(are_models_hidden=is_rest)
+    cut_before(cloud, method, takes_effect=takes_effect)
+    with pytest.raises(Cut):
+        carried_out(cloud, planned(cloud, **CACHED))
+    carried_out(cloud, planned(cloud, **CACHED))
+    assert held_models(cloud) == [(REFERENCE,)]
+    assert not planned(cloud, **CACHED).has_changes
+
+
+def test_other_models_than_asked_for_are_an_error() -> None:
+    """A worker that finds another commit than its recipe names would not start."""
+    cloud = FakeCloud()
+    cloud.set_models = lambda endpoint_id, references: ()  # type: ignore[method-assign]
+    with pytest.raises(CloudRefused, match="kept other cached models than it was told: none"):
+        carried_out(cloud, planned(cloud, **CACHED))
+
+
+def test_models_of_both_kinds_are_kept_apart() -> None:
+    """Only what RunPod brings is told to it."""
+    cloud = FakeCloud()
+    models = [{"repo": "org/model", "placement": "cached"}, {"repo": "org/vae", "placement": "volume"}]
+    carried_out(cloud, planned(cloud, models=models))
+    assert held_models(cloud) == [(REFERENCE,)] and len(cloud.held_volumes) == 1
+
+
+# --- cut anywhere ----------------------------------------------------------------------------------------------------
 class Cut(CloudUnreachable):
     """The line is cut."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from fake_cloud import FakeCloud
 from plan_case import Case, Exists
@@ -21,9 +21,10 @@ from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.catalogue import Catalogue
 from factory.ports import Cloud
 from factory.provisioning import choices
+from factory.provisioning.desired import wants_cached
 from factory.provisioning.observed import ImageState, Observed
 from factory.provisioning.plan import Plan
-from factory.recipe.model import Recipe
+from factory.recipe.model import Model, Recipe
 from factory.records import GB, DiskPlan, ImageSize, ModelFile, ModelFiles
 from factory.stages.plan import plan
 from factory.stages.provision import observe, provision
@@ -48,12 +49,16 @@ def sized(recipe: Recipe, weights_gb: float, observed: Observed) -> tuple[DiskPl
     """Size a recipe whose models weigh so much, each in one file."""
     offers = choices.catalogue(observed)
     models = tuple(
-        ModelFiles(m.repo, m.key, "main", "0" * 40, (_file(weights_gb),), "volume", round(weights_gb * GB))
+        ModelFiles(m.repo, m.key, "main", "0" * 40, (_file(weights_gb),), _placement(m), round(weights_gb * GB))
         for m in recipe.models
     )
     image = ImageSize(2 * GB, 4 * GB, is_exact=True)
     known = choices.sizable(recipe, offers)
     return size(known, models, image=image, pools=choices.sizing_table(offers)), models
+
+
+def _placement(model: Model) -> Literal["volume", "image", "disk", "cached"]:
+    return "volume" if model.placement == "auto" else model.placement
 
 
 def _file(weights_gb: float) -> ModelFile:
@@ -73,7 +78,7 @@ class Account:
 
     def _plan(self, blocks: Any, weights_gb: float, image: ImageState) -> Plan:
         recipe = recipe_of(blocks)
-        observed = observe(self.cloud)
+        observed = observe(self.cloud, with_models=wants_cached(recipe))
         disks, models = sized(recipe, weights_gb, observed)
         return plan(recipe, disks, image, observed, models=models)
 
@@ -133,7 +138,9 @@ def _fill_fake(cloud: FakeCloud, exists: Exists) -> None:
     cloud.held_logins |= {login.id: login for login in exists.logins}
     cloud.held_templates |= {template.id: template for template in exists.templates}
     for number, endpoint in enumerate(exists.endpoints):
-        cloud.held_endpoints[f"{endpoint.id}-{number}"] = replace(endpoint, id=f"{endpoint.id}-{number}")
+        extra = dict(endpoint.extra)
+        cloud.held_models[f"{endpoint.id}-{number}"] = extra.pop("models", ())
+        cloud.held_endpoints[f"{endpoint.id}-{number}"] = replace(endpoint, id=f"{endpoint.id}-{number}", extra=extra)
     for pool, place, level in exists.stock:
         cloud.catalogue.set_stock(pool, place, level)
 
@@ -170,6 +177,7 @@ def _endpoint(spec: EndpointSpec, is_queue: bool, extra: Any) -> entities.Endpoi
         _container(spec),
         pools=list(spec.pools),
         excluded_gpus=list(extra.get("excluded_gpus", ())),
+        model_references=list(extra.get("models", ())),
         workers_max=spec.workers_max,
         scaler="QUEUE_DELAY" if spec.scaler == "queue_delay" else "REQUEST_COUNT",
         execution_timeout_ms=spec.execution_timeout_ms,

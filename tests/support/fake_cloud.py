@@ -62,6 +62,7 @@ class FakeCloud:
     held_templates: dict[str, Template] = field(default_factory=dict)
     held_endpoints: dict[str, Endpoint] = field(default_factory=dict)
     held_models: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    are_models_hidden: bool = False
     held_pods: dict[str, Pod] = field(default_factory=dict)
     bill: dict[str, float] = field(default_factory=dict)
     held_workers: dict[str, tuple[CloudWorker, ...]] = field(default_factory=dict)
@@ -123,7 +124,14 @@ class FakeCloud:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the endpoints."""
         self.calls.append("endpoints")
-        return tuple(self.held_endpoints.values())
+        return tuple(self._shown(endpoint) for endpoint in self.held_endpoints.values())
+
+    def _shown(self, endpoint: Endpoint) -> Endpoint:
+        """Show the cached models among what is extra, as GraphQL does; `are_models_hidden`: as REST v2 doesn't."""
+        models = self.held_models.get(endpoint.id)
+        if not models or self.are_models_hidden:
+            return endpoint
+        return replace(endpoint, extra={**endpoint.extra, "models": models})
 
     # --- volumes ---------------------------------------------------------------------------------------------------
     def create_volume(self, name: str, data_center: str, size_gb: int) -> Volume:
@@ -211,11 +219,17 @@ class FakeCloud:
         """Remove an endpoint."""
         self.calls.append(f"delete_endpoint {endpoint.spec.name}")
         del self.held_endpoints[endpoint.id]
+        self.held_models.pop(endpoint.id, None)
 
     def models(self, endpoint_id: str) -> tuple[str, ...]:
         """Return the cached models."""
         self.calls.append("models")
         return self.held_models.get(endpoint_id, ())
+
+    def all_models(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the cached models by endpoint."""
+        self.calls.append("all_models")
+        return {endpoint_id: models for endpoint_id, models in self.held_models.items() if models}
 
     def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
         """Set the cached models of a GPU endpoint."""

@@ -18,6 +18,8 @@ Level = Literal["NONE", "LOW", "MEDIUM", "HIGH"]
 IMAGE = "acme/demo@sha256:" + "a" * 64
 NEXT_IMAGE = "acme/demo@sha256:" + "b" * 64
 MODEL = [{"repo": "org/model", "placement": "volume"}]
+CACHED = [{"repo": "org/model", "placement": "cached"}]
+OTHER_MODEL = "https://huggingface.co/org/other:" + "f" * 40
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from plan_case import (
     ALL,
+    CACHED,
     DEMO,
     IN_PLACE,
     NOTHING,
+    OTHER_MODEL,
     Case,
     Exists,
     endpoint,
@@ -61,6 +63,12 @@ FOREIGN = (
         "what is not ours in an endpoint is kept",
         exists=Exists(endpoints=(endpoint(extra={"excluded_gpus": ("NVIDIA L4",)}),)),
         actions=ALL | {"endpoint": "release"},
+    ),
+    Case(
+        "another cached model makes way for the recipe's",
+        {"models": CACHED},
+        Exists(endpoints=(endpoint(extra={"models": (OTHER_MODEL,)}),)),
+        {"template": "create", "endpoint": "release"},
     ),
     Case(
         "a load balancer must be replaced",
@@ -205,6 +213,14 @@ FOREIGN = (
         {"env": {"A": "hf_" + "aB3" * 8}},
         actions=ALL,
         findings=("!token",),
+        error="preflight",
+    ),
+    Case(
+        "a cached model on a CPU",
+        {"gpu": None, "models": CACHED},
+        actions={"template": "create", "endpoint": "create"},
+        weights_gb=1,
+        findings=("!cached_on_cpu",),
         error="preflight",
     ),
     Case(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plan_case import (
     ALL,
+    CACHED,
     DEMO,
     IN_PLACE,
     NEXT_IMAGE,
@@ -79,6 +80,17 @@ OWN = (
         weights_gb=200,
         fields={"template": ("image", "container_disk_gb", "env")},
     ),
+    Case(
+        "a model that RunPod brings needs no volume",
+        {"models": CACHED},
+        actions={"template": "create", "endpoint": "create"},
+        fields={
+            "endpoint": (
+                *("image", "container_disk_gb", "pools", "gpu_count", "workers_min", "workers_max", "idle_timeout_s"),
+                *("scaler", "scaler_value", "execution_timeout_ms", "flashboot", "models"),
+            )
+        },
+    ),
     # --- unchanged
     Case("a second time: nothing", exists=DEMO, actions=NOTHING),
     Case("a second time, on a CPU", {"gpu": None}, Exists(made=({"gpu": None},)), NOTHING),
@@ -112,6 +124,12 @@ OWN = (
         exists=Exists(made=({"private": True},)),
         actions=NOTHING | {"login": "unchanged"},
         is_public=False,
+    ),
+    Case(
+        "a second time, with a cached model",
+        {"models": CACHED},
+        Exists(made=({"models": CACHED},)),
+        {"template": "unchanged", "endpoint": "unchanged"},
     ),
     # --- releases
     Case(
@@ -184,6 +202,35 @@ OWN = (
         is_public=False,
         actions={"volume": "unchanged", "login": "create", "template": "update", "endpoint": "release"},
         fields={"endpoint": ("login",)},
+    ),
+    Case(
+        "RunPod brings a model more",
+        {"models": [*CACHED, {"repo": "org/second", "placement": "cached"}]},
+        Exists(made=({"models": CACHED},)),
+        {"template": "unchanged", "endpoint": "release"},
+        {"endpoint": ("models",)},
+    ),
+    Case(
+        "from the volume to RunPod's cache",
+        {"models": CACHED},
+        DEMO,
+        {"template": "unchanged", "endpoint": "release"},
+        {"endpoint": ("data_centers", "volume", "models")},
+    ),
+    Case(
+        "from RunPod's cache to the volume, where the cache is seen",
+        {},
+        Exists(made=({"models": CACHED},)),
+        {"volume": "create", "template": "unchanged", "endpoint": "release"},
+        {"endpoint": ("data_centers", "volume", "models")},
+        clouds=("fake", "graphql"),
+    ),
+    Case(
+        "more workers, with a cached model",
+        {"models": CACHED, "endpoint": {"workers": {"max": 5}}},
+        Exists(made=({"models": CACHED},)),
+        {"template": "unchanged", "endpoint": "update"},
+        {"endpoint": ("workers_max",)},
     ),
     # --- in place
     Case("more workers", {"endpoint": {"workers": {"max": 5}}}, DEMO, IN_PLACE, {"endpoint": ("workers_max",)}),
