@@ -10,7 +10,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from release_bench import Bench, Held, Kept, Workshop, forbid_changes, held_call
 from runpod_box import Emulated
 
 from factory.emulator.faults import Fault
+from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.entities import Job
 from factory.emulator.runpod.launch_inline import InlineLauncher
 
@@ -60,6 +61,7 @@ class Point:
     is_after: bool = True
     recipe: dict[str, Any] = field(default_factory=lambda: NEXT)
     is_wrong: bool = False  # are the workers' answers, already in the run that is killed
+    has_drifted: bool = False  # other hands changed the endpoint before, and the release only undoes that
 
     @property
     def apis(self) -> tuple[str, ...]:
@@ -88,7 +90,7 @@ UPDATES = (
     Point("the endpoint is changed", PROVED, rest=("PATCH", "/v2/serverless/*"), graphql="saveEndpoint"),
     Point("after provision", LIVE, rest=("POST", "/v2/*/run"), is_after=False),
     Point("the test job is with a worker", LIVE),
-    Point("the test job of a larger disk is with a worker", LIVE, recipe={"disk": {"container": 90}}),
+    Point("the test job of the same image is with a worker", LIVE, recipe={}, has_drifted=True),
 )
 RETREATS = (
     Point("going back", LIVE, rest=("PATCH", "/v2/templates/*"), passed=1, is_after=False, is_wrong=True),
@@ -174,6 +176,9 @@ def test_a_new_release_goes_on_or_back(
     runpod, bench.api = bench.place.runpod, api
     _clear(bench.place)
     before.account.put_back(runpod)
+    if point.has_drifted:
+        runpod.call(_drift)
+    held = holds(runpod)
     shutil.copytree(before.home, bench.folder / "home")
     recipe = bench.write(**point.recipe)
     workers.is_wrong = point.is_wrong
@@ -184,15 +189,23 @@ def test_a_new_release_goes_on_or_back(
     assert done.code == (0 if is_good else 96), done.err
     assert point.unchanged <= _unchanged(done.out) and "run" not in _unchanged(done.out)
     ((endpoint,), (template,)) = (holds(runpod)[kind] for kind in ("endpoints", "templates"))
-    assert template["container"] == endpoint["container"] and not template["readme"]
+    assert not template["readme"]
     if is_good:
-        assert endpoint["container"]["image"] == bench.image and endpoint["container"]["disk_gb"] == 90
+        assert template["container"] == endpoint["container"]
+        assert endpoint["container"]["image"] == bench.image
+        assert endpoint["container"]["disk_gb"] == (90 if point.recipe else 21)
         forbid_changes(runpod)
         again = bench.run("release", "--no-run", recipe, "--json")
         assert again.code == 0 and _unchanged(again.out) == LIVE | {"run"}, again.err
     else:
         assert "is back" in done.err
-        assert _unnumbered(holds(runpod)) == _unnumbered(before.held)
+        assert _unnumbered(holds(runpod)) == _unnumbered(held)
+
+
+def _drift(box: Box) -> None:
+    """Change the endpoint as somebody does in RunPod's console."""
+    (endpoint,) = box.world.endpoints.values()
+    box.world.update_endpoint(endpoint.id, replace(endpoint, container=replace(endpoint.container, disk_gb=33)))
 
 
 def _killed(bench: Bench, workers: Workers, point: Point) -> None:
