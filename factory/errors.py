@@ -27,7 +27,7 @@
     │   └── RolloutTimedOut 88 · AmbiguousName 89
     ├── RunError 90               a job
     │   ├── JobFailed 91 · JobTimedOut 92 · JobCancelled 93 (or expired) · JobRefused 94
-    │   └── EndpointNotFound 95 · ReleaseRolledBack 96 · ReleaseStopped 97
+    │   └── EndpointNotFound 95 · ReleaseRolledBack 96 · ReleaseStopped 97 · GuardStopped 98
     └── DiagnoseError 100         `factory diagnose` found an error in what it looked at
         └── DiagnoseWarned 101    nothing worse than a warning
     Settings 3 · Changes 4 (`factory plan` found some; no error) · Interrupted 130 (Ctrl-C) · else 1, a bug of ours
@@ -434,6 +434,12 @@ class ReleaseStopped(RunError):
     """The test jobs failed on a first release: there was nothing to go back to, so its workers are stopped."""
 
     exit_code, code = 97, "release_stopped"
+
+
+class GuardStopped(RunError):
+    """A guarded endpoint's workers only crashed, or could not pull their image: no more of them may start."""
+
+    exit_code, code = 98, "guard_stopped"
 
 
 class DiagnoseError(FactoryError):

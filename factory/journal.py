@@ -19,7 +19,7 @@ from factory.account import EndpointSpec, TemplateSpec
 from factory.records import ImageSize
 
 HISTORY_LENGTH = 50
-Outcome = Literal["good", "rolled_back", "stopped"]
+Outcome = Literal["good", "rolled_back", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Before:
 class Past:
     """What ran on an endpoint from `at` on (Unix seconds), whoever made it so from this machine, and how it ended.
 
-    `good`: it answered its test jobs. `rolled_back` and `stopped`: it did not, and what was before came back, or no
-    worker may start any more. `models` maps repository to commit. `restored_at` is the `at` of what a rollback put
-    back, 0 for a release.
+    `good`: it answered its test jobs. The others did not: what was before came back (`rolled_back`), no worker may
+    start any more (`stopped`), or it runs as it is (`failed`: a rollback that did not help). `models` maps repository
+    to commit. `restored_at` is the `at` of what a rollback put back, 0 for a release.
     """
 
     at: float

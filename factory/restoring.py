@@ -76,7 +76,7 @@ def as_past(
         models=restored.models if restored else {model.repo: model.commit for model in models},
         who=who(),
         problems=problems,
-        restored_at=restored.at if restored else 0.0,
+        restored_at=(restored.at or 1.0) if restored else 0.0,  # 0 would say: a release
     )
 
 
