@@ -15,11 +15,19 @@ SURENESSES: tuple[Sureness, ...] = ("certain", "likely", "possible")
 @dataclass(frozen=True, slots=True)
 class Mend:
     """What mends it. `command` is what a person types (or a sentence where no command can); `is_safe` lets
-    `diagnose --fix` run it after showing it: it costs nothing, loses nothing, and can be taken back.
+    `diagnose --fix` run it after showing it: it costs nothing, loses nothing, and can be taken back. `edit` is what to
+    write into the recipe before that, as `KEY: VALUE` with a dotted key and YAML's short form; mostly nothing.
     """
 
     command: str
     is_safe: bool = False
+    edit: str = ""
+
+    def __str__(self) -> str:
+        """Return what a person does, in order."""
+        if not self.edit:
+            return self.command
+        return f"write `{self.edit}` in the recipe, then `{self.command}`"
 
 
 @dataclass(frozen=True, slots=True)
