@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,37 @@ def test_a_new_release_goes_on_or_back(
     else:
         assert "is back" in done.err
         assert _unnumbered(holds(runpod)) == _unnumbered(held)
+
+
+def test_provision_killed_while_workers_roll_waits_on(
+    bench: Bench, workers: Workers, released: Callable[[str], Released]
+) -> None:
+    """The next run has nothing to change, and still ends only when no worker runs what was before."""
+    runpod, looks = bench.place.runpod, ("GET", "/v2/serverless/*/releases")
+    before = released("rest")
+    _clear(bench.place)
+    before.account.put_back(runpod)
+    workers.is_held = True
+    ((endpoint_id, endpoint),) = runpod.box.world.endpoints.items()
+    runpod.call(lambda box: box.jobs.submit(endpoint_id, {"input": {"a": 1}}, is_sync=False))
+    wait_until(lambda: any(job.status == "IN_PROGRESS" for job in _jobs(runpod)), "a worker of the old version")
+    recipe, (_, hold) = bench.write(**NEXT), held_call("rest", looks, "")
+    runpod.faults.append(hold)
+    process = bench.start("provision", recipe)
+    process.until(lambda: hold.held, "a look at the workers")
+    assert process.kill().code == -9
+    hold.release()
+    runpod.faults.clear()
+    runpod.calls.clear()
+
+    forbid_changes(runpod)
+    process = bench.start("provision", recipe)
+    process.until(lambda: sum(fnmatch(call.path, looks[1]) for call in runpod.calls) > 1, "a second look")
+    workers.is_held = False
+    done = process.wait()
+    assert done.code == 0 and "✓ demo provision" in done.err, done.err
+    left = runpod.call(lambda box: [worker.version for worker in box.fleet.workers(endpoint_id)])
+    assert set(left) <= {runpod.box.world.endpoints[endpoint_id].version} != {endpoint.version}
 
 
 def _drift(box: Box) -> None:

@@ -199,7 +199,8 @@ def held_call(
     REST v2 knows a call by method and path, GraphQL by a word in its body. Held before its effect, a call whose sender
     dies is lost over REST v2, as its body was not read; with `is_read`, and over GraphQL, it takes effect all the same.
     """
-    method, path, word = (*rest, "{" if is_read else "") if api == "rest" else ("POST", "/graphql", graphql)
+    is_graphql = api == "graphql" or rest[1] == "/graphql"
+    method, path, word = ("POST", "/graphql", graphql) if is_graphql else (*rest, "{" if is_read else "")
     passing = Fault("late", times=passed, path=path, method=method, containing=word, wait_s=0)
     return [passing, Fault("hold", path=path, method=method, containing=word, after=is_after)]
 
