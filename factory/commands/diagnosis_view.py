@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from factory.commands.tables import new_grid
@@ -72,7 +73,7 @@ def _counts(findings: Sequence[Finding]) -> str:
     return ", ".join(count_text(severities.count(kind), kind) for kind in kinds if kind in severities)
 
 
-def _block(finding: Finding) -> object:
+def _block(finding: Finding) -> Table:
     mark, style = MARKS[finding.severity]
     grid = new_grid("left", "left")
     grid.add_row(Text(f"  {mark}", style), Text(finding.seen, "bold"))
@@ -82,6 +83,8 @@ def _block(finding: Finding) -> object:
         grid.add_row("", Text(f"also: {seen}", "dim"))
     is_command = finding.mend.command.startswith("factory ")
     safe = Text("   safe: --fix runs it", "dim") if finding.mend.is_safe and is_command else Text()
+    if finding.mend.edit:
+        grid.add_row(Text("  →", "green"), Text(f"write {finding.mend.edit}").append("  in the recipe, then", "dim"))
     grid.add_row(Text("  →", "green"), Text(finding.mend.command, "green" if is_command else "").append(safe))
     return grid
 
@@ -93,6 +96,8 @@ def _record(finding: Finding) -> dict[str, object]:
         "sureness": finding.sureness,
         "seen": finding.seen,
         "cause": finding.cause,
+        "edit": finding.mend.edit,
+        "edit": finding.mend.edit,
         "command": finding.mend.command,
         "is_safe": finding.mend.is_safe,
         "details": dict(finding.details),

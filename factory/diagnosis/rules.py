@@ -2,31 +2,96 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import ModuleType
 
+from factory.diagnosis import (
+    container_disk_too_small,
+    crash_loop,
+    cuda_floor,
+    disk_full,
+    exit_codes,
+    gpu_not_available,
+    image_latest,
+    image_missing,
+    image_not_released,
+    image_platform,
+    image_private,
+    image_pull_pending,
+    not_deployed,
+    plain_token,
+    stale_release,
+    start_failed,
+    startup_arguments,
+    startup_not_finished,
+    unknown_pools,
+    volume_not_attached,
+    volume_too_small,
+    vram_too_small,
+    wrong_paths,
+)
 from factory.diagnosis.evidence import Evidence
 from factory.diagnosis.finding import Finding
 
 Rule = Callable[[Evidence], Iterator[Finding]]
 
 # Causes come before what follows from them: of two findings with one rank, the one whose rule stands higher is first.
-MODULES: tuple[ModuleType, ...] = ()
+MODULES: tuple[ModuleType, ...] = (
+    not_deployed,
+    image_missing,
+    image_private,
+    image_platform,
+    image_pull_pending,
+    unknown_pools,
+    cuda_floor,
+    vram_too_small,
+    volume_not_attached,
+    volume_too_small,
+    disk_full,
+    container_disk_too_small,
+    gpu_not_available,
+    start_failed,
+    exit_codes,
+    crash_loop,
+    startup_not_finished,
+    wrong_paths,
+    stale_release,
+    image_not_released,
+    image_latest,
+    plain_token,
+    startup_arguments,
+)
 RULES: tuple[Rule, ...] = tuple(module.find for module in MODULES)
 
 
 def diagnose(evidence: Evidence, rules: Iterable[Rule] = RULES) -> tuple[Finding, ...]:
     """Return what is wrong, ranked: by severity, then sureness, then the rules' order. Nobody is asked."""
-    found = [finding for rule in rules for finding in rule(evidence)]
+    found = [_judged(finding, evidence) for rule in rules for finding in rule(evidence)]
     return _folded(sorted(found, key=lambda finding: finding.rank))
+
+
+def _judged(finding: Finding, evidence: Evidence) -> Finding:
+    """Call a mend safe that only puts the recipe's configuration back onto an endpoint which is there.
+
+    It buys nothing, removes nothing, and the plan said beforehand what it changes.
+    """
+    mend = finding.mend
+    is_safe = mend.command == f"factory provision {shlex.quote(evidence.argument)}" and not mend.edit
+    if mend.is_safe or not is_safe or evidence.plan is None or evidence.plan.blocker(is_final=True) is not None:
+        return finding
+    actions = evidence.plan.actions
+    only_changes = all(action.kind in ("update", "release", "unchanged") for action in actions)
+    grows = any(action.resource == "volume" and action.is_change for action in actions)
+    return replace(finding, mend=replace(mend, is_safe=only_changes and not grows))
 
 
 def _folded(found: Iterable[Finding]) -> tuple[Finding, ...]:
     """Fold findings of one rule with one cause and one command into the first; its details say what else was seen."""
     kept: dict[tuple[str, str, str], Finding] = {}
     for finding in found:
-        key = (finding.rule, finding.cause, finding.mend.command)
+        key = (finding.rule, finding.cause, str(finding.mend))
         if key not in kept:
             kept[key] = finding
         elif finding.seen != kept[key].seen:

@@ -41,8 +41,9 @@ HOLDS = Volume("vol-1", "demo", "EU-RO-1", 40)
 
 
 def recipe_file(blocks: Mapping[str, Any] | None = None) -> RecipeFile:
-    """Return the plain recipe with these blocks in it, as it would be read from `recipes/demo.yaml`."""
-    return loads(yaml.safe_dump({**BLOCKS, **(blocks or {})}), PATH)
+    """Return the plain recipe with these blocks in it (None: without), as it would be read from `recipes/demo.yaml`."""
+    wanted = {key: block for key, block in {**BLOCKS, **(blocks or {})}.items() if block is not None}
+    return loads(yaml.safe_dump(wanted), PATH)
 
 
 def model_state(weights_gb: float = 10, **changes: Any) -> ModelState:
