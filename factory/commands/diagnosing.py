@@ -72,7 +72,8 @@ def exit_code(findings: Iterable[Finding]) -> int:
 def safe_commands(findings: Iterable[Finding]) -> tuple[str, ...]:
     """Return the commands of the safe mends, each once, the worst finding's first."""
     mends = [finding.mend for finding in findings]
-    return tuple(dict.fromkeys(m.command for m in mends if m.is_safe and m.command.startswith("factory ")))
+    safe = [mend for mend in mends if mend.is_safe and not mend.edit and mend.command.startswith("factory ")]
+    return tuple(dict.fromkeys(mend.command for mend in safe))
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------

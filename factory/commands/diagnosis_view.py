@@ -97,7 +97,6 @@ def _record(finding: Finding) -> dict[str, object]:
         "seen": finding.seen,
         "cause": finding.cause,
         "edit": finding.mend.edit,
-        "edit": finding.mend.edit,
         "command": finding.mend.command,
         "is_safe": finding.mend.is_safe,
         "details": dict(finding.details),
