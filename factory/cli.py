@@ -11,15 +11,21 @@ import click
 from factory import __version__
 from factory.commands.build import build
 from factory.commands.check import check
+from factory.commands.destroy import destroy
 from factory.commands.diagnose import diagnose
 from factory.commands.emulator import emulator
+from factory.commands.guard import guard
+from factory.commands.history import releases
 from factory.commands.jobs import jobs
+from factory.commands.logs import logs
 from factory.commands.plan import plan
 from factory.commands.provision import provision
 from factory.commands.push import push
+from factory.commands.recreate import recreate
 from factory.commands.release import release
 from factory.commands.render import render
 from factory.commands.resolve import resolve
+from factory.commands.rollback import rollback
 from factory.commands.run import run
 from factory.commands.saying import say
 from factory.commands.schema import schema
@@ -51,7 +57,8 @@ def cli() -> None:
 for command in (
     *(check, schema, resolve, size, render, build, push, verify),
     *(plan, provision, release, run, jobs, volumes, emulator),
-    *(status, diagnose),
+    *(status, logs, diagnose),
+    *(releases, rollback, recreate, guard, destroy),
 ):
     cli.add_command(command)
 

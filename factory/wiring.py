@@ -15,6 +15,7 @@ from factory.settings import Settings, secrets
 
 if TYPE_CHECKING:
     from factory.clients.credentials import Credentials
+    from factory.clients.runpod.transport import RunPodClient
     from factory.gathering import Target
     from factory.journal import Journal
     from factory.ledger import Ledger
@@ -180,6 +181,22 @@ def journal(settings: Settings, file: RecipeFile) -> Journal:
     return Journal.read(settings.home, file.recipe.name)
 
 
+def journal_of(settings: Settings, name: str) -> Journal:
+    """Return what is remembered of the endpoint of that name, whether a recipe made it or not."""
+    from factory.journal import Journal
+
+    return Journal.read(settings.home, name)
+
+
+def registry(settings: Settings, file: RecipeFile | None = None) -> Registry:
+    """Return any registry, as this machine sees it; the environment's pair is shown to the recipe's own alone."""
+    if file is not None:
+        return Clients(settings, file).registry
+    from factory.clients.credentials import Credentials
+
+    return Shared(settings).registry_for(Credentials(settings.docker_config))
+
+
 def download(url: str, path: Path) -> None:
     """Fetch a link of a job's result into a file. Raises RunError."""
     from factory.clients.downloads import download
@@ -199,9 +216,8 @@ class Account:
         from factory.clients.runpod.graphql import GraphqlAccount, GraphqlClient
         from factory.clients.runpod.graphql_cloud import GraphqlCloud
         from factory.clients.runpod.rest import RestCloud
-        from factory.clients.runpod.transport import RunPodClient
 
-        client = RunPodClient(self.settings.runpod_api_url, self._key)
+        client = self._client(self.settings.runpod_api_url)
         if self.settings.runpod_api == "graphql":
             return GraphqlCloud(client)
         return RestCloud(client, GraphqlAccount(GraphqlClient(client)))
@@ -210,9 +226,14 @@ class Account:
     def jobs(self) -> Jobs:
         """RunPod's job API. Raises CloudDenied without a key."""
         from factory.clients.runpod.jobs import JobClient
-        from factory.clients.runpod.transport import RunPodClient
 
-        return JobClient(RunPodClient(self.settings.runpod_jobs_url, self._key))
+        return JobClient(self._client(self.settings.runpod_jobs_url))
+
+    def _client(self, url: str) -> RunPodClient:
+        from factory.clients.runpod.transport import TIMEOUT_S, RunPodClient
+
+        patience_s = self.settings.runpod_patience_s
+        return RunPodClient(url, self._key, timeout_s=min(TIMEOUT_S, patience_s), patience_s=patience_s)
 
     @property
     def _key(self) -> str:

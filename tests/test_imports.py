@@ -19,6 +19,7 @@ LAYERS = {
         "factory.commands",
         "factory.pipeline",
         "factory.live",
+        "factory.mending",
         "factory.releasing",
         "factory.overseeing",
         "factory.overview",

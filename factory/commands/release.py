@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 
 from factory.commands import options
+from factory.commands.durations import DURATION
 
 
 @click.command()
 @options.recipe
 @click.option("--no-run", "is_still", is_flag=True, help="Prove the image from the registry only; start no container.")
 @click.option("--replace", "is_replacing", is_flag=True, help="Remove and make anew what can't be changed.")
+@click.option("--guard", "guard_s", type=DURATION, help="Then watch it for so long (10m), as `factory guard` does.")
 @options.force
 @options.network
 @options.ca_file
@@ -21,6 +23,7 @@ def release(
     recipe: Path,
     is_still: bool,
     is_replacing: bool,
+    guard_s: float | None,
     force: bool,
     network: str | None,
     ca_file: Path | None,
@@ -30,7 +33,7 @@ def release(
 
     resolve, size, render, build, push, verify, provision, and the recipe's tests through the endpoint. It goes on where
     it stopped, and does nothing twice. When the tests fail on a new release, the previous one is put back (exit code
-    96). Prints the endpoint's id.
+    96). Prints the endpoint's id. With --guard it ends when the guard does (98: stopped).
     """
     from factory.commands.releases import release_one
 
@@ -41,5 +44,6 @@ def release(
         force=force,
         network=network,
         ca_file=ca_file,
+        guard_s=guard_s,
         as_json=as_json,
     )

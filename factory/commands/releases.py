@@ -9,6 +9,7 @@ import click
 from factory import recipe as recipes
 from factory import settings, wiring
 from factory.commands.display import Display
+from factory.commands.mending import watch
 from factory.commands.output import print_json
 from factory.errors import FactoryError
 from factory.pipeline import Line
@@ -23,6 +24,7 @@ def release_one(
     force: bool,
     network: str | None,
     ca_file: Path | None,
+    guard_s: float | None,
     as_json: bool,
 ) -> None:
     """Release one recipe; print the endpoint's id, and on stderr how to call it."""
@@ -37,9 +39,10 @@ def release_one(
             display.listener(file.recipe.name),
             is_forced=force,
         )
+        account = wiring.Account(machine)
         release = Release(
             line,
-            wiring.Account(machine),
+            account,
             wiring.journal(machine, file),
             wiring.image_look(machine, file, shared),
             clients.credentials.login_for,
@@ -48,6 +51,8 @@ def release_one(
         )
         try:
             released = release.walk()
+            if guard_s is not None:
+                watch(account, released.deployment.endpoint_id, display, guard_s)
         except FactoryError as error:
             error.details |= {"stages": _stages(line)}
             raise

@@ -16,9 +16,11 @@ from factory.journal import Journal
 from factory.mending.telling import stage
 from factory.ports import Cloud
 from factory.provisioning.costs import Costs, costs, volume_usd_per_month
-from factory.provisioning.desired import Desired
+from factory.provisioning.desired import Desired, login_name
 from factory.provisioning.observed import Observed
+from factory.recipe.model import Recipe
 from factory.records import Progress, Tell
+from factory.references import with_prefix
 from factory.restoring import as_template
 from factory.stages.provision import observe
 from factory.wording import money_text
@@ -66,6 +68,11 @@ class Doomed:
         """What is no longer billed a month when no job comes, as far as prices are known."""
         always_on = (self.costs.always_on_usd_per_month or 0.0) if self.costs else 0.0
         return round(always_on + (volume_usd_per_month(self.volume.size_gb) if self.volume else 0.0), 2)
+
+
+def login_of(recipe: Recipe, registry_prefix: str | None) -> str:
+    """Return the name of the registry login that factory makes for a recipe's image."""
+    return login_name(with_prefix(recipe.image.repository, registry_prefix))
 
 
 def survey(name: str, cloud: Cloud, *, login_name: str | None = None, volume_name: str | None = None) -> Doomed:
