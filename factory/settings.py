@@ -12,6 +12,10 @@ Variables:
     RUNPOD_API                   which management API to use: rest (default) or graphql
     RUNPOD_API_BASE_URL          RunPod's management, default https://api.runpod.io
     RUNPOD_ENDPOINT_BASE_URL     RunPod's job API, default https://api.runpod.ai/v2
+    RUNPOD_PATIENCE_S            seconds that one call to RunPod may take, silence and repeats included, default 60
+    RUNPOD_S3_ACCESS_KEY_ID, RUNPOD_S3_SECRET_ACCESS_KEY   keys of RunPod's S3 API (`user_…`, `rps_…`; console.runpod.io,
+                                 Settings, S3 API keys): what `factory volumes prefill` fills a volume with
+    RUNPOD_S3_ENDPOINT_URL       another S3 server, e.g. a mirror's; by default that of the volume's data centre
     DOCKERHUB_API                Docker Hub's API, default https://hub.docker.com
     FACTORY_HOME                 where factory keeps downloads and reports, default ./.factory
 """
@@ -50,6 +54,10 @@ class Settings:
     runpod_api: Literal["rest", "graphql"] = "rest"
     runpod_api_url: str = "https://api.runpod.io"
     runpod_jobs_url: str = "https://api.runpod.ai/v2"
+    s3_access_key_id: str | None = field(default=None, repr=False)
+    s3_secret_access_key: str | None = field(default=None, repr=False)
+    s3_url: str | None = None  # None: RunPod's own, by data centre
+    runpod_patience_s: float = 60.0
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -83,6 +91,12 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         runpod_api="graphql" if api == "graphql" else "rest",
         runpod_api_url=_url("RUNPOD_API_BASE_URL", "https://api.runpod.io", environ),
         runpod_jobs_url=_url("RUNPOD_ENDPOINT_BASE_URL", "https://api.runpod.ai/v2", environ),
+        s3_access_key_id=(environ.get("RUNPOD_S3_ACCESS_KEY_ID") or "").strip() or None,
+        s3_secret_access_key=(environ.get("RUNPOD_S3_SECRET_ACCESS_KEY") or "").strip() or None,
+        s3_url=_url("RUNPOD_S3_ENDPOINT_URL", "https://s3api-eu-ro-1.runpod.io", environ)
+        if environ.get("RUNPOD_S3_ENDPOINT_URL")
+        else None,
+        runpod_patience_s=_patience_s(environ),
     )
 
 
@@ -92,6 +106,16 @@ def _url(name: str, default: str, environ: Mapping[str, str]) -> str:
     if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", url):
         raise SettingsError("not a base URL", where=name, fix=f"use one such as {default}, or unset it")
     return url
+
+
+def _patience_s(environ: Mapping[str, str]) -> float:
+    """Return the seconds for one call to RunPod."""
+    text = (environ.get("RUNPOD_PATIENCE_S") or "60").strip()
+    if not re.fullmatch(r"\d{1,4}(\.\d+)?", text) or float(text) < 1:
+        raise SettingsError(
+            f"no number of seconds from 1 to 9999 ({text})", where="RUNPOD_PATIENCE_S", fix="use one, or unset it"
+        )
+    return float(text)
 
 
 def secrets(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -233,7 +233,7 @@ class Account:
         from factory.clients.runpod.transport import TIMEOUT_S, RunPodClient
 
         patience_s = self.settings.runpod_patience_s
-        return RunPodClient(url, self._key, timeout_s=min(TIMEOUT_S, patience_s), patience_s=patience_s)
+        return RunPodClient(url, self._key, timeout_s=min(TIMEOUT_S, patience_s / 2), patience_s=patience_s)
 
     @property
     def _key(self) -> str:

@@ -16,7 +16,7 @@ def test_an_empty_environment_gives_the_public_services() -> None:
     assert read.hub_endpoint == "https://huggingface.co"
     assert read.dockerhub_api == "https://hub.docker.com"
     assert (read.runpod_api_url, read.runpod_jobs_url) == ("https://api.runpod.io", "https://api.runpod.ai/v2")
-    assert (read.runpod_key, read.runpod_api) == (None, "rest")
+    assert (read.runpod_key, read.runpod_api, read.runpod_patience_s) == (None, "rest", 60)
     assert (read.docker_host, read.registry_prefix, read.network, read.ca_file) == (None, None, None, None)
 
 
@@ -36,11 +36,12 @@ def test_values_are_taken_from_the_environment(tmp_path: Path) -> None:
             "http_proxy": "http://p:1",
             "RUNPOD_API_KEY": " rpa_x\n",
             "RUNPOD_API": "graphql",
+            "RUNPOD_PATIENCE_S": "2.5",
             "RUNPOD_API_BASE_URL": "http://127.0.0.1:8100/",
             "RUNPOD_ENDPOINT_BASE_URL": "http://127.0.0.1:8100/v2/",
         }
     )
-    assert (read.runpod_key, read.runpod_api) == ("rpa_x", "graphql")
+    assert (read.runpod_key, read.runpod_api, read.runpod_patience_s) == ("rpa_x", "graphql", 2.5)
     assert (read.runpod_api_url, read.runpod_jobs_url) == ("http://127.0.0.1:8100", "http://127.0.0.1:8100/v2")
     assert read.hub_endpoint == "http://127.0.0.1:8101"
     assert read.docker_config == tmp_path / "config.json"
@@ -54,6 +55,13 @@ def test_values_are_taken_from_the_environment(tmp_path: Path) -> None:
     [
         ({"FACTORY_CA": "/nowhere.pem"}, "FACTORY_CA: no such file (/nowhere.pem); name a PEM bundle, or unset it"),
         ({"FACTORY_NETWORK": "hots"}, "FACTORY_NETWORK: unknown network (hots); use host, or unset it"),
+        *(
+            (
+                {"RUNPOD_PATIENCE_S": text},
+                f"RUNPOD_PATIENCE_S: no number of seconds from 1 to 9999 ({text}); use one, or unset it",
+            )
+            for text in ("0", "a minute", "-3", "inf", "1e3")
+        ),
         ({"RUNPOD_API": "soap"}, "RUNPOD_API: unknown API (soap); use rest or graphql, or unset it"),
         (
             {"RUNPOD_API_BASE_URL": "api.runpod.io"},
