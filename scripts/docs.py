@@ -1,16 +1,18 @@
-"""Write docs/commands.md and docs/errors.md from the code, so that they can't fall behind it: `make docs`."""
+"""Write docs/{commands,errors,troubleshooting}.md from the code, so that they can't fall behind it: `make docs`."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 
 from factory import errors, settings
 from factory.cli import cli
+from factory.diagnosis import rules
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -49,6 +51,31 @@ def errors_page() -> str:
     )
 
 
+def troubleshooting_page() -> str:
+    """Return docs/troubleshooting.md: of every rule of `factory diagnose` what is seen, why, and what mends it."""
+    parts = [
+        "# An endpoint doesn't answer\n",
+        "Made from the rules in `factory/diagnosis/` by `make docs`; a test holds it. `factory diagnose RECIPE` looks for",
+        "all of this by itself, shows the numbers it saw, and prints the command with the recipe's name in it; `--fix` runs",
+        "the safe ones. Causes stand before what follows from them. Where no command is named, the choice is yours.\n",
+    ]
+    for module in rules.MODULES:
+        symptom, cause, command = rule_words(module)
+        name = module.__name__.rpartition(".")[2]
+        parts.append(f"## {symptom.rstrip('.')}\n\n- **Cause**: {cause}\n- **Command**: {command}\n- Rule: `{name}`\n")
+    return "\n".join(parts)
+
+
+def rule_words(module: ModuleType) -> tuple[str, str, str]:
+    """Return symptom, cause and command of a rule, as its docstring has them, each in one line."""
+    text = inspect.getdoc(module) or ""
+    symptom, found, rest = text.partition("\n\nCause: ")
+    cause, has_command, command = rest.partition("\nCommand: ")
+    if not (found and has_command):
+        raise ValueError(f"{module.__name__}: its docstring is no symptom, `Cause: ` and `Command: `")
+    return " ".join(symptom.split()), " ".join(cause.split()), " ".join(command.split())
+
+
 def error_classes() -> Iterator[type[errors.FactoryError]]:
     """Yield every class of the tree, by exit code."""
     found = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.FactoryError)]
@@ -68,3 +95,4 @@ def _help(command: click.Command, path: str) -> str:
 if __name__ == "__main__":
     (DOCS / "commands.md").write_text(commands_page())
     (DOCS / "errors.md").write_text(errors_page())
+    (DOCS / "troubleshooting.md").write_text(troubleshooting_page())

@@ -32,6 +32,11 @@ def test_errors_page_lists_every_exit_code(docs: ModuleType) -> None:
     assert (ROOT / "docs/errors.md").read_text() == docs.errors_page()
 
 
+def test_troubleshooting_page_is_what_the_rules_say(docs: ModuleType) -> None:
+    """docs/troubleshooting.md has symptom, cause and command of every rule; `make docs` mends it."""
+    assert (ROOT / "docs/troubleshooting.md").read_text() == docs.troubleshooting_page()
+
+
 def test_exit_codes_are_unique_and_in_their_stage_decade(docs: ModuleType) -> None:
     """No two errors share an exit code, and a class lies in its parent's decade."""
     classes = list(docs.error_classes())

@@ -33,6 +33,7 @@ def test_the_printed_command_mends_it(scenario: Scenario, place: Workshop, tmp_p
     found = scene.diagnose(*scenario.words)
     top = found.top
     assert (top["rule"], top["severity"], top["command"]) == (scenario.rule, scenario.severity, scenario.command), found
+    assert scenario.says in f"{top['seen']}; {top['cause']}"
     assert top["edit"].startswith(scenario.edit) and bool(top["edit"]) == bool(scenario.edit), top
     assert found.code == {"error": 100, "warning": 101, "note": 0}[scenario.severity]
     scenario.prepare(scene)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scenes import Scenario, Scene
 
 from factory.emulator.runpod.troubles import NoStock, SlowStart
@@ -11,7 +13,7 @@ ROLLBACK = "factory rollback demo.yaml"
 PYTHON = "python3 -c"
 
 
-def crashing(program: str, *, ends: int = 2) -> object:
+def crashing(program: str, *, ends: int = 2) -> Callable[[Scene], None]:
     """Return what makes the endpoint's workers run a program that ends, by hand, and waits until it has ended."""
 
     def begin(scene: Scene) -> None:
@@ -21,7 +23,7 @@ def crashing(program: str, *, ends: int = 2) -> object:
     return begin
 
 
-def started_with(args: str) -> object:
+def started_with(args: str) -> Callable[[Scene], None]:
     """Return what gives the endpoint a start command by hand."""
 
     def begin(scene: Scene) -> None:
@@ -79,33 +81,60 @@ SCENARIOS = (
         "crash_loop",
         PROVISION,
         crashing("sh -c 'echo KeyError: BEAM; exit 1'"),
+        says="last line: KeyError: BEAM",
     ),
     Scenario(
         "a new version crashes, the one before answered", "crash_loop", ROLLBACK, bad_version, verb="release --no-run"
     ),
     Scenario(
-        "exit code 2: the handler is not found", "exit_codes", PROVISION, started_with("python3 -u /app/handler.py")
+        "exit code 2: the handler is not found",
+        "exit_codes",
+        PROVISION,
+        started_with("python3 -u /app/handler.py"),
+        says="exit code 2",
     ),
-    Scenario("exit code 126: the command can't be executed", "exit_codes", PROVISION, started_with("/etc/hostname")),
-    Scenario("exit code 127: the command is not there", "exit_codes", PROVISION, started_with("/opt/start.sh --fast")),
+    Scenario(
+        "exit code 126: the command can't be executed",
+        "exit_codes",
+        PROVISION,
+        started_with("/etc"),
+        says="exit code 126",
+    ),
+    Scenario(
+        "exit code 127: the command is not there",
+        "exit_codes",
+        PROVISION,
+        started_with("/opt/start.sh --fast"),
+        says="exit code 127",
+    ),
     Scenario(
         "exit code 137: killed for its memory",
         "exit_codes",
         PROVISION,
         crashing(f"{PYTHON} 'import os; print(\"loading\", flush=True); os.kill(os.getpid(), 9)'"),
+        says="exit code 137; last line: loading",
     ),
-    Scenario("exit code 137 of a new version", "exit_codes", ROLLBACK, killed_version, verb="release --no-run"),
+    Scenario(
+        "exit code 137 of a new version",
+        "exit_codes",
+        ROLLBACK,
+        killed_version,
+        says="exit code 137",
+        verb="release --no-run",
+    ),
     Scenario(
         "exit code 139: a crash in native code",
         "exit_codes",
         PROVISION,
         crashing(f"{PYTHON} 'import ctypes; ctypes.string_at(0)'"),
+        says="exit code 139",
     ),
     Scenario(
         "exit code 1 with the GPU's memory full",
         "exit_codes",
         PROVISION,
         crashing("sh -c 'echo torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB; exit 1'"),
+        says="the GPU's memory ran out",
     ),
     Scenario("throttled: the endpoint's pool is sold out", "gpu_not_available", PROVISION, sold_out_pool),
     Scenario(

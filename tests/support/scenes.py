@@ -182,7 +182,7 @@ def _edited(blocks: dict[str, Any], keys: list[str], value: Any) -> dict[str, An
 class Scenario:
     """One row. `begin` breaks a healthy scene; `rule` and `command` are of the top finding; `blocks` of the recipe.
 
-    `verb`: how the recipe came live. `is_mended`: the command alone brings the answer (one that says "wait" doesn't).
+    `says` is part of what was seen or of its cause. `verb`: how the recipe came live. `is_mended`: the command alone brings the answer (one that says "wait" doesn't).
     `prepare` is done by a person between the diagnosis and the command: what an `edit` can't say.
     """
 
@@ -191,6 +191,7 @@ class Scenario:
     command: str
     begin: Callable[[Scene], None]
     severity: str = "error"
+    says: str = ""
     edit: str = ""
     verb: str = "provision"
     blocks: dict[str, object] = field(default_factory=dict)
