@@ -52,7 +52,7 @@ def release_one(
         try:
             released = release.walk()
             if guard_s is not None:
-                watch(account, released.deployment.endpoint_id, display, guard_s)
+                watch(account, file.recipe.name, display, guard_s)
         except FactoryError as error:
             error.details |= {"stages": _stages(line)}
             raise

@@ -87,7 +87,7 @@ class Guard:
             watched_s = self.clock() - start
             if watched_s >= self.watch.lasting_s:
                 return self._guarded(endpoint, watched_s)
-            self.pause(min(LOOK_EVERY_S, self.watch.crash_patience_s / 4))
+            self.pause(min(LOOK_EVERY_S, self.watch.crash_patience_s / 4, self.watch.lasting_s - watched_s))
 
     def _guarded(self, endpoint: Endpoint, watched_s: float) -> Guarded:
         if not self.looks:

@@ -7,7 +7,7 @@ listed, and can't be put back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -74,7 +74,7 @@ def ran(history: Sequence[Past], endpoint: Endpoint | None, releases: Sequence[R
             row = replace(row, version=twin.version, changes=twin.changes, worker_count=twin.worker_count)
         rows.append(row)
     rows = sorted([*rows, *theirs], key=lambda row: -row.at)
-    here = _position(rows, endpoint.spec) if endpoint else None
+    here = _position(rows, endpoint.spec, ("release", "rollback", "elsewhere")) if endpoint else None
     return tuple(replace(row, is_current=number == here) for number, row in enumerate(rows))
 
 
@@ -207,12 +207,15 @@ def _is_same(one: Ran, other: Ran) -> bool:
     return _rolling(one.endpoint) == _rolling(other.endpoint)
 
 
-def _position(rows: Sequence[Ran], current: EndpointSpec) -> int | None:
+def _position(
+    rows: Sequence[Ran], current: EndpointSpec, kinds: Collection[str] = ("release", "elsewhere")
+) -> int | None:
     """Return which row runs now: one that is the same, else one whose workers are (its scale may have been changed).
 
-    What a rollback put back counts where it was first released: the next rollback goes further back, not forth again.
+    What a rollback put back counts where it was first released, unless `kinds` says otherwise: the next rollback goes
+    further back, not forth again.
     """
-    known = [(n, row.endpoint) for n, row in enumerate(rows) if row.endpoint and row.kind != "rollback"]
+    known = [(n, row.endpoint) for n, row in enumerate(rows) if row.endpoint and row.kind in kinds]
     for key in (_plain, _rolling):
         for number, spec in known:
             if key(spec) == key(current):

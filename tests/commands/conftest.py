@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mend_bench import MendShop, mend_shop
 
 from factory.emulator.hub import create_hub
 from factory.emulator.serve import running
@@ -23,6 +24,20 @@ def hub() -> Iterator[str]:
     """A hub whose listings carry the true sizes of the shipped recipes' repositories."""
     with running(create_hub(HUB)) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def mend_shop_kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MendShop]:
+    """One account, with workers, for all that mends an endpoint."""
+    with mend_shop(tmp_path_factory.mktemp("mending")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def shop(mend_shop_kept: MendShop) -> Iterator[MendShop]:
+    """The same, emptied after each test."""
+    yield mend_shop_kept
+    mend_shop_kept.clear()
 
 
 @pytest.fixture
