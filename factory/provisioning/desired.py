@@ -150,9 +150,14 @@ def environment(recipe: Recipe, models: Sequence[ModelFiles]) -> tuple[Mapping[s
     takes_s = fetched / FETCH_BYTES_PER_S
     if takes_s <= INIT_TIMEOUT_S or INIT_TIMEOUT in env:
         return env, ()
-    limit_s = -(-int(takes_s * 1.5) // 60) * 60
+    limit_s = init_timeout_s(fetched)
     note = (
         f"{INIT_TIMEOUT}={limit_s}: the first start brings {size_text(fetched)} ÷ {FETCH_BYTES_PER_S / GB * 1000:.0f} "
         f"MB/s = {seconds_text(takes_s)}, x 1.5, in whole minutes; RunPod gives up after {INIT_TIMEOUT_S // 60} min"
     )
     return env | {INIT_TIMEOUT: str(limit_s)}, (note,)
+
+
+def init_timeout_s(fetched_bytes: int) -> int:
+    """Return how long RunPod must wait for a start that brings so many bytes, in whole minutes."""
+    return -(-int(fetched_bytes / FETCH_BYTES_PER_S * 1.5) // 60) * 60

@@ -87,7 +87,7 @@ def _balance(sight: Sight) -> Iterator[Finding]:
         yield Finding(
             "error",
             "balance",
-            f"the account has {_signed(balance.balance_usd)}, and RunPod makes and starts nothing without money",
+            f"the account has {signed_money(balance.balance_usd)}, and RunPod makes and starts nothing without money",
             "add credit in RunPod's console (Billing)",
         )
         return
@@ -103,7 +103,8 @@ def _balance(sight: Sight) -> Iterator[Finding]:
         )
 
 
-def _signed(usd: float) -> str:
+def signed_money(usd: float) -> str:
+    """Return `-$1.20` or `$4.90`."""
     return f"-{money_text(-usd)}" if usd < 0 else money_text(usd)
 
 

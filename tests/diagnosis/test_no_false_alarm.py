@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 from evidences import DIGEST, IMAGE, account, evidence, log, model_state, sample
 
-from factory.account import Login, Rollout
-from factory.diagnosis.evidence import Evidence
+from factory.account import Balance, Login, Rollout
+from factory.diagnosis.evidence import Evidence, KnownJob
 from factory.diagnosis.rules import diagnose
 from factory.provisioning.observed import ImageState
 from factory.records import GB, ImageSize
@@ -38,7 +39,8 @@ HEALTHY = {
         spec={"pools": ("AMPERE_24", "ADA_24"), "min_cuda": "12.4"},
     ),
     "caches on the volume, a secret by reference": evidence(
-        spec={"env": {**SECRET, "HF_HOME": "/runpod-volume/huggingface", "LOG_LEVEL": "info"}}
+        spec={"env": {**SECRET, "HF_HOME": "/runpod-volume/huggingface", "LOG_LEVEL": "info"}},
+        account=account(evidence(), secrets=("HF_TOKEN",)),
     ),
     "weights that just fit": evidence(models=(model_state(19),)),
     "a registry that is away": replace(
@@ -51,7 +53,12 @@ HEALTHY = {
         endpoint=evidence().endpoint,
         gaps={"volumes": "silence"},
     ),
-    "no endpoint yet": Evidence(name="demo", account=evidence().account, recipe=evidence().recipe),
+    "money for a week of work": evidence(account=account(evidence(), balance=Balance(50.0, 0.25, worker_quota=5))),
+    "an unknown balance": evidence(account=account(evidence(), balance=Balance(math.nan, 0.0))),
+    "jobs done, and one under way": evidence(
+        jobs=(KnownJob("j-2", 2.0, "IN_PROGRESS", "IN_PROGRESS"), KnownJob("j-1", 1.0, "COMPLETED", None))
+    ),
+    "the commit that was released": evidence(models=(model_state(released_commit="c" * 40),)),
 }
 
 
