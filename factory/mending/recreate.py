@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from factory.account import Endpoint
-from factory.errors import AmbiguousName, CannotChange, FactoryError, ImageNotInRegistry, PreflightFailed
+from factory.errors import AmbiguousName, CannotChange, CloudRefused, FactoryError, ImageNotInRegistry, PreflightFailed
 from factory.journal import Journal, Recreation
 from factory.mending import env_file
 from factory.mending.telling import stage
@@ -62,6 +62,8 @@ def plan(name: str, cloud: Cloud, home: Path, registry: Registry) -> Planned:
         return unfinished
     endpoint = find_endpoint(name, cloud)
     _check(endpoint, cloud, registry)
+    if unfinished is not None and _is_stopped(endpoint, unfinished.recreation):
+        return replace(unfinished, is_under_way=False)
     template = template_behind(cloud, endpoint)
     recreation = Recreation(
         old_id=endpoint.id,
@@ -81,6 +83,13 @@ def _unfinished(name: str, home: Path) -> Planned | None:
         if recreation is not None and name in (recreation.endpoint.name, recreation.old_id):
             return Planned(journal, recreation, is_under_way=True)
     return None
+
+
+def _is_stopped(endpoint: Endpoint, recreation: Recreation) -> bool:
+    """Was a run killed in the middle of the delete, which takes the workers away first?"""
+    known = recreation.endpoint
+    stopped = replace(known, workers_min=0, workers_max=0)
+    return endpoint.id == recreation.old_id and endpoint.spec in (known, stopped)
 
 
 def _journals(home: Path) -> Iterator[Journal]:
@@ -161,9 +170,13 @@ def _made(recreation: Recreation, cloud: Cloud, tell: Tell) -> Endpoint:
 
 def _completed(new: Endpoint, recreation: Recreation, cloud: Cloud) -> tuple[str, ...]:
     """Give the new endpoint what a create has no words for, and name what it lacks in the end."""
+    lost = set(recreation.extra)
     if recreation.models and cloud.models(new.id) != recreation.models:
-        cloud.set_models(new.id, recreation.models)
+        try:
+            cloud.set_models(new.id, recreation.models)
+        except CloudRefused:  # gone from the Hub meanwhile: the endpoint is worth more than its cache
+            lost.add("models")
     if recreation.extra and new.spec == recreation.endpoint:
         cloud.update_endpoint(replace(new, extra=recreation.extra), recreation.endpoint, template_behind(cloud, new))
         new = next((e for e in cloud.endpoints() if e.id == new.id), new)
-    return tuple(sorted(set(recreation.extra) - set(new.extra)))
+    return tuple(sorted(lost - set(new.extra)))
