@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -112,7 +113,8 @@ class Journal:
         """
         path = home / "releases" / f"{quote(recipe, safe=' ')}.json"
         try:
-            return cls(path, _FORM.validate_json(path.read_bytes()))
+            content = path.read_bytes()
+            return cls(path, _form().validate_json(content))
         except (OSError, ValidationError):
             return cls(path, Memory())
 
@@ -125,7 +127,7 @@ class Journal:
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(_FORM.dump_json(self.memory, indent=1))
+                file.write(_form().dump_json(self.memory, indent=1))
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.path)
@@ -133,4 +135,7 @@ class Journal:
             partial.unlink(missing_ok=True)
 
 
-_FORM = TypeAdapter(Memory)
+@cache
+def _form() -> TypeAdapter[Memory]:
+    """Return what reads and writes a memory; made on first use, since that takes longer than a plan has."""
+    return TypeAdapter(Memory)

@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, Protocol
 
-from factory import recipe as recipes
+from factory.beside import Beside
 from factory.checks import check, findings_from_fits
 from factory.checks.finding import Finding
 from factory.errors import CheckError, FactoryError, ImageNotInRegistry
+from factory.lazy import lazy
 from factory.ports import Engine, ImageDirectory, ModelHub, Registry
 from factory.recipe.load import RecipeFile
 from factory.records import (
@@ -105,6 +105,7 @@ class Line:
     """One recipe on the road; `tell` gives the listener of a stage, `stages` how each has ended.
 
     `known` holds the fingerprints of an earlier walk (a release's journal): a stage that gives the same is unchanged.
+    `beside` reads the recipes of its folder: lines of one command share it, so that each is read once.
     """
 
     file: RecipeFile
@@ -115,8 +116,9 @@ class Line:
     known: Mapping[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     stages: dict[Stage, Ended] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
 
-    @cached_property
+    @lazy
     def findings(self) -> tuple[Finding, ...]:
         """What check found, with the model's files in hand; raises CheckError with every `error` of them."""
         models = self.models
@@ -131,7 +133,7 @@ class Line:
                 raise CheckError(errors)
             return found
 
-    @cached_property
+    @lazy
     def models(self) -> tuple[ModelFiles, ...]:
         """The models' exact files."""
         with self.stage("resolve") as stage:
@@ -144,7 +146,7 @@ class Line:
             stage.fingerprint = " ".join(f"{model.key}@{model.commit}:{model.size_bytes}" for model in models) or "none"
             return models
 
-    @cached_property
+    @lazy
     def plan(self) -> DiskPlan:
         """The disks, from an estimate of the image."""
         models, neighbours = self.models, self.neighbours
@@ -158,22 +160,13 @@ class Line:
             stage.fingerprint = stage.summary
             return plan
 
-    @cached_property
+    @lazy
     def neighbours(self) -> tuple[tuple[str, tuple[ModelFiles, ...]], ...]:
-        """The recipes beside this one that share its volume, with their models' files.
+        """The recipes beside this one that share its volume, with their models' files."""
+        sharing = self.beside.sharing(self.file)
+        return tuple((other.name, resolve(other, self.doors.hub)) for other in sharing)
 
-        A volume that a recipe doesn't name has the recipe's own name, and another recipe may name that one.
-        """
-        own = self.file.recipe
-        found = []
-        for path in sorted(self.file.path.resolve().parent.glob("*.yaml")):
-            seen = path.stat()
-            other = _load_neighbour(path, seen.st_mtime_ns, seen.st_size)
-            if other and other.name != own.name and other.volume_name == own.volume_name:
-                found.append((other.name, resolve(other, self.doors.hub)))
-        return tuple(found)
-
-    @cached_property
+    @lazy
     def context(self) -> Context:
         """The build context, its base pinned by digest where the registry could be asked."""
         models = self.models
@@ -192,7 +185,7 @@ class Line:
             stage.fingerprint = context.digest
             return context
 
-    @cached_property
+    @lazy
     def image(self) -> Image:
         """The image in the engine; checked and sized before a byte is built."""
         self.findings, self.plan  # noqa: B018 - both raise before anything is spent
@@ -203,7 +196,7 @@ class Line:
             stage.summary = f"{size_text(image.unpacked_bytes)} unpacked"
             return image
 
-    @cached_property
+    @lazy
     def pushed(self) -> PushedImage:
         """The image in the registry."""
         image = self.image
@@ -250,7 +243,7 @@ class Line:
             exact = size(recipe, self.models, image=report.size, neighbours=self.neighbours)
             return report, exact
 
-    @cached_property
+    @lazy
     def repository(self) -> str:
         """Where the image goes: the recipe's repository, under this machine's registry when it names one."""
         return with_prefix(self.file.recipe.image.repository, self.machine.registry_prefix)
@@ -294,15 +287,3 @@ class Line:
     def seconds(self) -> dict[str, float]:
         """What each stage took, in order."""
         return {name: ended.seconds for name, ended in self.stages.items()}
-
-
-@lru_cache(maxsize=1024)
-def _load_neighbour(path: Path, _mtime_ns: int, _size_bytes: int) -> recipes.Recipe | None:
-    """Load a recipe that only matters when it shares the volume; one that can't be read shares nothing.
-
-    Kept while the file stays as it is: fifty recipes in one folder are fifty loads, not 2,500.
-    """
-    try:
-        return recipes.load(path).recipe
-    except FactoryError:
-        return None

@@ -18,6 +18,7 @@ LAYERS = {
     "factory.commands": [
         "factory.commands",
         "factory.pipeline",
+        "factory.beside",
         "factory.live",
         "factory.mending",
         "factory.releasing",
@@ -25,6 +26,7 @@ LAYERS = {
         "factory.overview",
         "factory.deploying",
         "factory.gathering",
+        "factory.volume",
         "factory.diagnosis",
         "factory.wiring",
         "factory.settings",
@@ -38,8 +40,12 @@ LAYERS = {
         "factory.errors",
         "factory.wording",
     ],
+    "factory.lazy": [],
+    "factory.beside": ["factory.recipe", "factory.errors"],
     "factory.pipeline": [
         "factory.stages",
+        "factory.lazy",
+        "factory.beside",
         "factory.checks",
         "factory.ports",
         "factory.recipe",
@@ -166,6 +172,13 @@ LAYERS = {
         "factory.errors",
     ],
     "factory.questions": ["factory.errors"],
+    "factory.volume": [
+        "factory.volume",
+        "factory.ports",
+        "factory.account",
+        "factory.records",
+        "factory.errors",
+    ],
     "factory.once": ["factory.ports", "factory.records", "factory.references", "factory.errors"],
     "factory.wiring": [
         "factory.journal",
@@ -181,6 +194,7 @@ LAYERS = {
         "factory.pipeline.Line",
         "factory.gathering",
         "factory.references",
+        "factory.account",
         "factory.ports",
     ],
     "factory.stages": [
@@ -276,8 +290,8 @@ LIBRARIES = {
     "stamina": ["factory.clients"],
     "runpod": ["worker_runtime.sdk"],
     "httpcore2": ["worker_runtime.download"],
-    "boto3": ["worker_runtime.storage"],
-    "botocore": ["worker_runtime.storage", "worker_runtime.storage_pin"],
+    "boto3": ["factory.clients.volume_store", "worker_runtime.storage"],
+    "botocore": ["factory.clients.volume_store", "worker_runtime.storage", "worker_runtime.storage_pin"],
 }
 
 
@@ -350,4 +364,4 @@ def test_help_needs_no_heavy_library() -> None:
 
     code = "import factory.cli, sys; print(*sorted(m for m in sys.modules if '.' not in m))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"pydantic", "docker", "huggingface_hub", "httpx", "rich", "jinja2", "yaml"} & set(loaded)
+    assert not {"pydantic", "docker", "huggingface_hub", "httpx", "rich", "jinja2", "yaml", "boto3"} & set(loaded)

@@ -18,6 +18,7 @@ import httpx
 from factory.clients.manifests import ACCEPT, INDEX_TYPES, config_platform, pick_child, read_manifest
 from factory.clients.registry_auth import Login, RegistryAuth
 from factory.clients.retries import retry_after_s, send_patiently
+from factory.clients.tls import trusted
 from factory.errors import (
     BlobMissing,
     ImageNotInRegistry,
@@ -196,6 +197,7 @@ class DistributionRegistry:
                     timeout=self._timeout_s,
                     follow_redirects=True,
                     trust_env=not is_local,
+                    verify=trusted(),
                 )
                 self._auths[registry] = RegistryAuth(registry, lambda: self._login_for(registry))
             return self._clients[registry], self._auths[registry]

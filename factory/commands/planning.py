@@ -13,6 +13,7 @@ from rich.console import Console
 
 from factory import recipe as recipes
 from factory import settings, wiring
+from factory.beside import Beside
 from factory.commands.display import Display
 from factory.commands.output import print_json
 from factory.commands.plan_view import show
@@ -125,8 +126,8 @@ def _planned(
     paths: Sequence[Path], account: wiring.Account, machine: Settings, *, is_unbuilt: bool = False
 ) -> list[Job]:
     """Load and plan recipes; one that can't be read or sized doesn't keep the others from being planned."""
-    shared = wiring.Shared(machine)
-    jobs = [_load(path, machine, shared) for path in paths]
+    shared, beside = wiring.Shared(machine), Beside()
+    jobs = [_load(path, machine, shared, beside) for path in paths]
     loaded = [(job, job.line) for job in jobs if job.line is not None]
     cloud = account.cloud
     with _waiting(f"looking at the account and {len(loaded)} recipe(s)"):
@@ -140,14 +141,14 @@ def _planned(
     return jobs
 
 
-def _load(path: Path, machine: Settings, shared: wiring.Shared) -> Job:
+def _load(path: Path, machine: Settings, shared: wiring.Shared, beside: Beside) -> Job:
     try:
         file = recipes.load(path)
     except RecipeError as error:
         return Job(path, error=error)
     job = Job(path)
     clients = wiring.Clients(machine, file, shared)
-    job.line = Line(file, clients, wiring.machine(machine, file), _keep_notes(job.notes))
+    job.line = Line(file, clients, wiring.machine(machine, file), _keep_notes(job.notes), beside=beside)
     return job
 
 

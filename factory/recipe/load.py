@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,23 +75,36 @@ def loads(content: str | bytes, path: Path) -> RecipeFile:
         text = document.decode(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
     except document.Unreadable as error:
         raise RecipeError((error.problem.sentence(str(path)),)) from None
+    file, problems = _read(text)
+    if file is None:
+        raise _error(problems, path)
+    return replace(file, path=path)
+
+
+@lru_cache(maxsize=256)
+def _read(text: str) -> tuple[RecipeFile | None, tuple[Problem, ...]]:
+    """Read a recipe, or every problem in it, from its text, whatever file that is from.
+
+    Kept by the whole text: a command that walks a folder reads each file as itself and as its neighbours' neighbour.
+    """
     reader = document.Reader(text)
     found = [*reader.problems, *_whole(reader)]
     if reader.root is None or not isinstance(reader.root.value, dict) or reader.is_cut_short:
-        raise _error(found, path)
+        return None, tuple(found)
     expansion = Expansion(reader.root)
     recipe, invalid = _validate(expansion)
     found += [*expansion.problems, *invalid, *_rules(expansion)]
     if recipe is None or found:
-        raise _error(found, path)
+        return None, tuple(found)
     places = {".".join(map(str, keys)): place for keys, place in expansion.places.items() if keys}
-    return RecipeFile(
-        path=path,
+    file = RecipeFile(
+        path=Path(),
         recipe=recipe,
         lines={key: place.line for key, place in places.items()},
         sha256=_sha256(recipe),
         names={key: place.name for key, place in places.items() if key != place.name},
     )
+    return file, ()
 
 
 def _unreadable(path: Path, error: OSError) -> tuple[str, str]:
@@ -155,7 +169,7 @@ def _at(expansion: Expansion, keys: Keys, what: str, fix: str) -> Problem:
     return Problem(place.line, place.column, name, what, fix)
 
 
-def _error(problems: list[Problem], path: Path) -> RecipeError:
+def _error(problems: Sequence[Problem], path: Path) -> RecipeError:
     in_file_order = sorted(problems, key=lambda problem: (problem.line, problem.column))
     return RecipeError(tuple(dict.fromkeys(problem.sentence(str(path)) for problem in in_file_order)))
 

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import re
 import shlex
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,7 @@ TEMPLATE = "Dockerfile.j2"
 MACHINE_MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
 MACHINE_SOURCE = ". /run/machine/env"
 REVISION_LABEL = "org.opencontainers.image.revision"
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def render(
@@ -51,7 +53,7 @@ def render(
         "Dockerfile": _dockerfile(recipe_file, models, base),
         "recipe.json": _recipe_json(recipe_file, models),
         ".machine/env": b"",  # where the engine's client puts what the machine adds to RUN steps
-        **_runtime_sources(),
+        **_sources(),
     }
     if recipe.image.pip:
         texts["requirements.txt"] = "".join(f"{line}\n" for line in recipe.image.pip).encode()
@@ -112,7 +114,9 @@ def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: Bas
         "machine_source": MACHINE_SOURCE,
     }
     try:
-        text = _environment(recipe_file.path.parent).get_template(name).render(values)
+        with _ONE_AT_A_TIME:  # of several threads that need the same template one compiles it
+            template = _environment(recipe_file.path.parent).get_template(name)
+        text = template.render(values)
     except jinja2.TemplateError as error:
         raise _template_error(recipe_file, name, error) from error
     if not re.search(r"^FROM\s", text, re.MULTILINE | re.IGNORECASE):
@@ -220,6 +224,11 @@ def _model_json(model: ModelFiles) -> dict[str, Any]:
     }
 
 
+def _sources() -> Mapping[str, bytes]:
+    with _ONE_AT_A_TIME:
+        return _runtime_sources()
+
+
 @lru_cache(maxsize=1)
 def _runtime_sources() -> Mapping[str, bytes]:
     """Return the worker runtime as installed here: its Python sources and its requirements, no caches, no tests."""
@@ -260,5 +269,6 @@ def _warnings(base: BaseImage) -> tuple[str, ...]:
     return (f"the base {base.reference} is not pinned by digest: another day's build may differ",)
 
 
+@lru_cache(maxsize=256)
 def _sha256(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()

@@ -19,6 +19,7 @@ import httpx
 
 from factory import __version__
 from factory.clients.retries import retry_after_s, send_patiently
+from factory.clients.tls import trusted
 from factory.references import is_loopback
 
 PATIENCE_S = 60.0
@@ -44,7 +45,7 @@ class RunPodTransport(httpx.BaseTransport):
 
     def __init__(self, *, patience_s: float = PATIENCE_S, trust_env: bool = True) -> None:
         self._patience_s = patience_s
-        self._inner = httpx.Client(trust_env=trust_env)
+        self._inner = httpx.Client(trust_env=trust_env, verify=trusted())
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one call, perhaps several times. Raises httpx.TransportError."""
