@@ -55,9 +55,9 @@ def troubleshooting_page() -> str:
     """Return docs/troubleshooting.md: of every rule of `factory diagnose` what is seen, why, and what mends it."""
     parts = [
         "# An endpoint doesn't answer\n",
-        "Made from the rules in `factory/diagnosis/` by `make docs`; a test holds it. `factory diagnose RECIPE` looks for",
-        "all of this by itself, shows the numbers it saw, and prints the command with the recipe's name in it; `--fix` runs",
-        "the safe ones. Causes stand before what follows from them. Where no command is named, the choice is yours.\n",
+        "Made from the rules in `factory/diagnosis/` by `make docs`; a test holds it. `factory diagnose RECIPE` looks",
+        "for all of this by itself, shows the numbers it saw, and prints the command with the recipe's name in it;",
+        "`--fix` runs the safe ones. Causes stand before what follows from them.\n",
     ]
     for module in rules.MODULES:
         symptom, cause, command = rule_words(module)

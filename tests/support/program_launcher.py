@@ -1,7 +1,8 @@
 """Workers that are real programs and truly end: what an endpoint's `args` or its variable PROGRAM say is executed.
 
-An endpoint with neither gets a worker in the emulator's loop that gives every input back, as a healthy image would. The
-exit code is what the operating system says: 128 + N for signal N, 126 or 127 where there is nothing to execute.
+An endpoint with neither gets a worker in the emulator's loop that gives every input back, as a healthy image would; an
+input {"wait": SECONDS} takes so long, {"fail": TEXT} fails. The exit code is what the operating system says: 128 + N for
+signal N, 126 or 127 where there is nothing to execute.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shlex
 import signal
 from asyncio.subprocess import PIPE, STDOUT, Process
+from typing import Any
 
 from factory.emulator.runpod.launch_inline import InlineLauncher
 from factory.emulator.runpod.launcher import Handle, LaunchFailed, Order, Say
@@ -18,8 +20,19 @@ from factory.emulator.runpod.launcher import Handle, LaunchFailed, Order, Say
 PROGRAM = "PROGRAM"
 
 
+async def answer(job_input: dict[str, Any]) -> dict[str, Any]:
+    """Do what the input says, and give it back."""
+    await asyncio.sleep(float(job_input.get("wait", 0)))
+    if "fail" in job_input:
+        raise ValueError(job_input["fail"])
+    return job_input
+
+
 class ProgramLauncher(InlineLauncher):
     """Starts programs of this machine, or tasks that answer."""
+
+    def __init__(self) -> None:
+        super().__init__(answer)
 
     async def start(self, order: Order, say: Say) -> Handle:
         """Start the program that the endpoint names. Raises LaunchFailed as a container engine would."""

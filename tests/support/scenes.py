@@ -29,7 +29,7 @@ from program_launcher import ProgramLauncher
 from release_bench import RECIPE, Bench, Workshop, workshop
 
 from factory.emulator.runpod.box import Box
-from factory.emulator.runpod.entities import Endpoint, Worker
+from factory.emulator.runpod.entities import Endpoint, Job, Worker
 from factory.emulator.runpod.troubles import Trouble
 
 DEADLINE_S = 30.0
@@ -70,14 +70,16 @@ class Scene:
     settings: dict[str, object] = field(default_factory=dict)  # blocks of the recipe that differ from the bench's
 
     @classmethod
-    def open(cls, place: Workshop, folder: Path, *, verb: str = "provision", **blocks: object) -> Scene:
+    def open(
+        cls, place: Workshop, folder: Path, *, verb: str = "provision", api: str = "rest", **blocks: object
+    ) -> Scene:
         """Empty the account, and bring the recipe live by `factory VERB`; `blocks` are in place of its own.
 
         `verb` is `provision`, or `release --no-run`, which leaves something that a rollback can come back to.
         """
         place.runpod.call(lambda box: box.troubles.clear())
         place.runpod.empty()
-        scene = cls(Bench(place, folder), folder / "demo.yaml")
+        scene = cls(Bench(place, folder, api=api), folder / "demo.yaml")
         scene.write(**blocks)
         scene.factory(*verb.split(), "demo.yaml")
         return scene
@@ -101,7 +103,7 @@ class Scene:
     @property
     def endpoint(self) -> Endpoint:
         """The recipe's endpoint as the box has it."""
-        found: Endpoint = self.call(lambda b: next(e for e in b.world.endpoints.values() if e.name == "demo"))
+        found: Endpoint = self.call(self.endpoint_in)
         return found
 
     def change(self, **fields: object) -> None:
@@ -122,13 +124,22 @@ class Scene:
         self.call(lambda box: box.troubles.add(trouble))
 
     # --- jobs and workers ------------------------------------------------------------------------------------------
-    def submit(self) -> str:
-        """Queue the recipe's test as a job, and return its id."""
-        return self.factory("run", "demo.yaml", "--detach").out.strip()
+    def submit(self, **job_input: object) -> str:
+        """Queue a job, the recipe's test unless an input is given, and return its id."""
+        if not job_input:
+            return self.factory("run", "demo.yaml", "--detach").out.strip()
+        (self.bench.folder / "job.json").write_text(json.dumps(job_input))
+        return self.factory("run", "demo.yaml", "--input", "job.json", "--detach").out.strip()
+
+    def job(self, job_id: str) -> Job:
+        """Return a job as the box has it."""
+        found: Job | None = self.call(lambda b: b.jobs.get(self.endpoint_in(b).id, job_id))
+        assert found is not None, f"no job {job_id}"
+        return found
 
     def workers(self) -> list[Worker]:
         """Return the workers as the box has them."""
-        found: list[Worker] = self.call(lambda b: b.fleet.workers(self._id(b)))
+        found: list[Worker] = self.call(lambda b: b.fleet.workers(self.endpoint_in(b).id))
         return found
 
     def has_ended(self, times: int) -> bool:
@@ -143,8 +154,9 @@ class Scene:
             time.sleep(0.05)
 
     @staticmethod
-    def _id(box: Box) -> str:
-        return next(endpoint.id for endpoint in box.world.endpoints.values() if endpoint.name == "demo")
+    def endpoint_in(box: Box) -> Endpoint:
+        """Return the recipe's endpoint; to be called in the box's own thread."""
+        return next(endpoint for endpoint in box.world.endpoints.values() if endpoint.name == "demo")
 
     # --- diagnosed and mended --------------------------------------------------------------------------------------
     def diagnose(self, *words: str, target: str = "demo.yaml") -> Found:
@@ -182,8 +194,9 @@ def _edited(blocks: dict[str, Any], keys: list[str], value: Any) -> dict[str, An
 class Scenario:
     """One row. `begin` breaks a healthy scene; `rule` and `command` are of the top finding; `blocks` of the recipe.
 
-    `says` is part of what was seen or of its cause. `verb`: how the recipe came live. `is_mended`: the command alone brings the answer (one that says "wait" doesn't).
-    `prepare` is done by a person between the diagnosis and the command: what an `edit` can't say.
+    `says` is part of what was seen or of its cause; `edit` is how the edit of the recipe begins. `verb`: how the recipe
+    came live. `words` are further ones for `diagnose`. `is_mended`: the command brings the answer (one that says "wait"
+    only tells). `prepare` is what a person does between the diagnosis and the command, where no `edit` can say it.
     """
 
     symptom: str
