@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 import stamina
-from huggingface_hub import hf_hub_download, hf_hub_url
+from huggingface_hub import constants, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import FileMetadataError, HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import (
     build_hf_headers,
@@ -84,6 +84,8 @@ class HuggingFaceHub:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._first_wait_s = first_wait_s
+        # Else it first asks the Hub for a list of coding agents, to name the one at work in its User-Agent (2.4.0).
+        constants.HF_HUB_DISABLE_TELEMETRY = True
         self._headers = build_hf_headers(token=self._token, library_name="factory")
         logging.set_verbosity(logging.ERROR)  # its warnings about retries would mix with our own words
 

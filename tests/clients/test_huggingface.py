@@ -99,6 +99,16 @@ def test_info_takes_one_call(app: Starlette, url: str) -> None:
     assert len(calls(app)) == 1
 
 
+def test_no_list_of_coding_agents_is_asked_for(app: Starlette, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub 2.4.0 asks for one, to name in its User-Agent who is at work."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr("huggingface_hub.utils._detect_agent._registry", None)
+    monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", f"{constants.HF_TOKEN_PATH}-agents")
+    connect(url).info(REPO, "main")
+    assert [call.path for call in calls(app)] == [f"/api/models/{REPO}/revision/main"]
+
+
 def test_info_of_a_gated_and_of_a_private_repository(url: str) -> None:
     """Gates show without access; a private repository shows to its token."""
     assert connect(url).info("org/gated", "main").gated == "manual"
