@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from factory import __version__
+from factory.commands.audit import audit
 from factory.commands.build import build
 from factory.commands.check import check
 from factory.commands.destroy import destroy
@@ -57,7 +58,7 @@ def cli() -> None:
 for command in (
     *(check, schema, resolve, size, render, build, push, verify),
     *(plan, provision, release, run, jobs, volumes, emulator),
-    *(status, logs, diagnose),
+    *(status, audit, logs, diagnose),
     *(releases, rollback, recreate, guard, destroy),
 ):
     cli.add_command(command)

@@ -43,9 +43,20 @@ class Planned:
 
 def plan_all(lines: Sequence[Line], cloud: Cloud, look_for: Callable[[Line], ImageLook]) -> tuple[Planned, ...]:
     """Plan every recipe on one look at the account. Raises what looking at the account raises."""
+    return plan_on(lines, look_for, lambda: observe(cloud, with_models=have_cached(lines)))
+
+
+def have_cached(lines: Sequence[Line]) -> bool:
+    """Does RunPod bring a model of any of these recipes?"""
+    return any(wants_cached(line.file.recipe) for line in lines)
+
+
+def plan_on(
+    lines: Sequence[Line], look_for: Callable[[Line], ImageLook], look: Callable[[], Observed]
+) -> tuple[Planned, ...]:
+    """Plan every recipe on what `look` sees of the account, once, in a thread of its own. Raises what `look` raises."""
     with ThreadPoolExecutor(READERS) as pool:
-        is_cached = any(wants_cached(line.file.recipe) for line in lines)
-        looking = pool.submit(observe, cloud, with_models=is_cached)
+        looking = pool.submit(look)
         ready = [pool.submit(_prepare, line, look_for(line)) for line in lines]
         observed = looking.result()
         results = [future.result() for future in ready]

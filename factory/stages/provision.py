@@ -266,11 +266,12 @@ def observe(cloud: Cloud, *, with_models: bool = False) -> Observed:
             volumes.result(),
             logins.result(),
             templates.result(),
-            _with_models(endpoints.result(), models.result() if models else {}),
+            with_models_of(endpoints.result(), models.result() if models else {}),
         )
 
 
-def _with_models(endpoints: tuple[Endpoint, ...], models: Mapping[str, tuple[str, ...]]) -> tuple[Endpoint, ...]:
+def with_models_of(endpoints: tuple[Endpoint, ...], models: Mapping[str, tuple[str, ...]]) -> tuple[Endpoint, ...]:
+    """Return the endpoints with the cached models that each has, by id: what `Cloud.all_models` says."""
     return tuple(
         replace(endpoint, extra={**endpoint.extra, "models": models[endpoint.id]})
         if endpoint.id in models
