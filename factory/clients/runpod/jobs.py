@@ -73,8 +73,8 @@ class JobClient:
     def wait(self, endpoint_id: str, job_id: str, timeout_s: float, watch: Callable[[JobResult], None]) -> JobResult:
         """Ask with back-off until the job has ended; `watch` gets every answer. Raises JobTimedOut.
 
-        A job that RunPod doesn't know becomes EXPIRED when `Patience` is over; an answer that makes no sense is asked
-        for again a few times.
+        A job that RunPod doesn't know becomes EXPIRED when `Patience` is over; after an answer that makes no sense, or
+        HTTP 500, the job is asked for again a few times: it may have run for an hour, and goes on whatever we hear.
         """
         deadline = self._now() + timeout_s
         unknown = self._unknown(endpoint_id)
@@ -85,7 +85,7 @@ class JobClient:
                 broken = 0
             except RunError as error:
                 broken += 1
-                if error.details.get("code") != "no_sense" or broken >= self._patience.broken_answers:
+                if not _may_pass(error) or broken >= self._patience.broken_answers:
                     raise
                 job = None
             if job is not None:
@@ -202,6 +202,11 @@ class JobClient:
         """Return the jobs that RunPod remembers (at most 10 such calls in 10 s)."""
         where = f"endpoint {endpoint_id}"
         return read_requests(as_json(self._http.of_endpoint("GET", f"/{endpoint_id}/requests", where), where))
+
+
+def _may_pass(error: RunError) -> bool:
+    """May the next answer be a right one? What the transport sends again by itself has had its time."""
+    return error.details.get("code") == "no_sense" or error.details.get("status") == 500
 
 
 AGAIN = "submit it again"

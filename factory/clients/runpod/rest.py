@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from factory.account import (
@@ -28,7 +29,7 @@ from factory.clients.runpod.readback import checked_endpoint, checked_template
 from factory.clients.runpod.rest_client import Json, RestClient
 from factory.clients.runpod.transport import RunPodClient
 from factory.clients.runpod.worker_logs import WorkerLogs
-from factory.errors import CloudRefused
+from factory.errors import CloudGone, CloudRefused
 
 T = TypeVar("T", Volume, Login, Template, Endpoint)
 
@@ -83,11 +84,13 @@ class RestCloud:
     # --- the account and its catalogue -----------------------------------------------------------------------------
     def balance(self) -> Balance:
         """Return money, spend and worker quota, over GraphQL."""
-        return self._account.balance()
+        with _beyond_rest():
+            return self._account.balance()
 
     def secrets(self) -> tuple[str, ...]:
         """Return the names of the account's secrets, over GraphQL."""
-        return self._account.secrets()
+        with _beyond_rest():
+            return self._account.secrets()
 
     def gpus(self) -> tuple[GpuOffer, ...]:
         """Return the GPU types with serverless price and stock per data centre."""
@@ -226,15 +229,18 @@ class RestCloud:
 
     def models(self, endpoint_id: str) -> tuple[str, ...]:
         """Return an endpoint's cached models, over GraphQL."""
-        return self._account.models(endpoint_id)
+        with _beyond_rest():
+            return self._account.models(endpoint_id)
 
     def all_models(self) -> Mapping[str, tuple[str, ...]]:
         """Return the cached models of every endpoint that has some, by its id, over GraphQL."""
-        return self._account.all_models()
+        with _beyond_rest():
+            return self._account.all_models()
 
     def set_models(self, endpoint_id: str, references: Sequence[str]) -> tuple[str, ...]:
         """Give an endpoint these cached models and no others, over GraphQL; return them as RunPod keeps them."""
-        return self._account.set_models(endpoint_id, references)
+        with _beyond_rest():
+            return self._account.set_models(endpoint_id, references)
 
     # --- what runs -------------------------------------------------------------------------------------------------
     def workers(self, endpoint_id: str) -> tuple[CloudWorker, ...]:
@@ -293,6 +299,16 @@ class RestCloud:
                     self._sleep(pauses_s.pop(0))
 
         return create_once(send, find, where, pauses_s=self._pauses_s, sleep=self._sleep)
+
+
+@contextmanager
+def _beyond_rest() -> Iterator[None]:
+    """Say what GraphQL's end means here: REST is in use already, and has no route for what was asked."""
+    try:
+        yield
+    except CloudGone as error:
+        fix = "update factory: it asks GraphQL for what REST v2 had no route for"
+        raise CloudGone(error.what, where=error.where, fix=fix, details={**error.details, "hint": fix}) from error
 
 
 def _checked_size(volume: Volume, size_gb: int, where: str) -> Volume:

@@ -347,7 +347,7 @@ IDLE, STARTING = workers(idle=1, initializing=1), workers(initializing=1, thrott
         ({0: RUNS, 50: GONE}, {0: GONE}, EndpointNotFound, (60, 71)),
         ({0: BROKEN, 0.5: DONE}, {0: IDLE}, "COMPLETED", (0.5, 2)),
         ({0: BROKEN}, {0: IDLE}, RunError, (0.5, 2)),
-        ({0: DOWN}, {0: IDLE}, RunError, (0, 0)),
+        ({0: DOWN}, {0: IDLE}, RunError, (0.5, 2)),
         ({0: RUNS}, {0: IDLE}, JobTimedOut, (2000, 2000)),
         ({0: Step(200, {"id": "j", "status": "RUNNING"})}, {0: IDLE}, JobTimedOut, (2000, 2000)),
     ],
