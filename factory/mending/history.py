@@ -100,7 +100,7 @@ def choose(rows: Sequence[Ran], current: EndpointSpec, to: str | None) -> Ran:
 
 
 def _named(rows: Sequence[Ran], to: str) -> Ran:
-    prefix = to.removeprefix("sha256:").lower()
+    prefix = to.lower().removeprefix("sha256:")
     found = [row for row in rows if row.image == to or (prefix and row.digest[7:].startswith(prefix))]
     where = f"--to {to}"
     images = sorted({row.image for row in found})
