@@ -65,11 +65,10 @@ def _drift(seen: Audit) -> Iterator[Proposal]:
     for endpoint in seen.endpoints or ():
         drift = endpoint.drift
         if drift and drift.state == "changed":
-            yield Proposal(
-                f"bring {endpoint.name} back to its recipe ({drift.text})", f"factory provision {drift.path}"
-            )
+            what = f"bring {endpoint.name} back to its recipe ({drift.text})"
+            yield Proposal(what, _factory(drift.mend, drift.path))
         elif drift and drift.state == "blocked":
-            yield Proposal(f"see why {endpoint.name} can't be brought to its recipe", f"factory plan {drift.path}")
+            yield Proposal(f"see why {endpoint.name} can't be brought to its recipe", _factory("plan", drift.path))
 
 
 def _quota(seen: Audit, api_url: str) -> Iterator[Proposal]:
