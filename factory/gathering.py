@@ -31,7 +31,7 @@ from factory.stages.plan import plan
 from factory.stages.resolve import resolve
 
 SAMPLES = 3
-WINDOW_S = 1.0
+WINDOW_S = 0.6
 """Long enough to see a worker flip between states and to get the tails of its log, short enough to be waited for."""
 LIMIT_S = 20.0
 JOBS_LOOKED_AT = 20

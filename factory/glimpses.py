@@ -15,7 +15,7 @@ from factory.questions import Asking
 
 LOG_LINES = 100
 LOGS_OF = 5  # workers, the sick ones first
-LOGS_WITHIN_S = 0.8
+LOGS_WITHIN_S = 0.6
 """RunPod's log streams don't end when the tail is sent, so a tail counts as whole after this."""
 SICKEST = ("UNHEALTHY", "INITIALIZING", "RUNNING", "IDLE", "THROTTLED")
 

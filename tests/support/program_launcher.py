@@ -1,8 +1,8 @@
 """Workers that are real programs and truly end: what an endpoint's `args` or its variable PROGRAM say is executed.
 
 An endpoint with neither gets a worker in the emulator's loop that gives every input back, as a healthy image would; an
-input {"wait": SECONDS} takes so long, {"fail": TEXT} fails. The exit code is what the system says: 128 + N for signal N,
-126 or 127 where there is nothing to execute.
+input {"wait": SECONDS} takes so long, {"fail": TEXT} fails. The exit code is what the system says: 128 + N for signal
+N, 126 or 127 where there is nothing to execute.
 """
 
 from __future__ import annotations
