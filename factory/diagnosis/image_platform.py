@@ -1,7 +1,8 @@
 """The image is not for linux/amd64: `exec format error` in the log, or no manifest for the platform.
 
 Cause: RunPod's hosts run linux/amd64 only; a build on an ARM machine without `--platform` makes linux/arm64.
-Command: `factory release --force RECIPE`, which builds for linux/amd64 anywhere.
+Command: `factory release RECIPE`, which builds for linux/amd64 anywhere; with `--force` where the recipe's own image in
+the registry is the wrong one.
 """
 
 from __future__ import annotations
@@ -31,9 +32,15 @@ def find(evidence: Evidence) -> Iterator[Finding]:
         "error",
         seen,
         f"RunPod runs {PLATFORM} only, so no worker can start this image",
-        mends.by_recipe(evidence, "release --force", f"build the image for {PLATFORM} and push it again"),
+        mends.by_recipe(evidence, _verb(evidence), f"build the image for {PLATFORM} and push it again"),
         "certain",
     )
+
+
+def _verb(evidence: Evidence) -> str:
+    """The recipe's image is built again only when it is asked for, once its tag is in the registry."""
+    is_good = evidence.expected is not None and evidence.expected.platform == PLATFORM
+    return "release" if is_good and evidence.expected != evidence.image else "release --force"
 
 
 def _line(evidence: Evidence) -> str | None:

@@ -81,13 +81,13 @@ MODULES: tuple[ModuleType, ...] = (
     payload_too_large,
     job_gone,
     wrong_paths,
-    stale_release,
     model_changed,
     image_not_released,
     image_latest,
     sdk_version,
     plain_token,
     startup_arguments,
+    stale_release,
 )
 RULES: tuple[Rule, ...] = tuple(module.find for module in MODULES)
 

@@ -48,6 +48,11 @@ PLATFORM = [
     (
         "linux/arm64",
         seen(ImageState(IMAGE, platform="linux/arm64")),
+        [("error", "certain", RELEASE, "")],
+    ),
+    (
+        "linux/arm64, the recipe's own too",
+        seen(ImageState(IMAGE, platform="linux/arm64"), expected=ImageState(IMAGE, platform="linux/arm64")),
         [("error", "certain", "factory release --force recipes/demo.yaml", "")],
     ),
     (
