@@ -213,13 +213,14 @@ class Account:
     @cached_property
     def cloud(self) -> Cloud:
         """RunPod's management, by the API that RUNPOD_API names. Raises CloudDenied without a key."""
-        from factory.clients.runpod.graphql import GraphqlAccount, GraphqlClient
-        from factory.clients.runpod.graphql_cloud import GraphqlCloud
-        from factory.clients.runpod.rest import RestCloud
-
         client = self._client(self.settings.runpod_api_url)
         if self.settings.runpod_api == "graphql":
+            from factory.clients.runpod.graphql_cloud import GraphqlCloud
+
             return GraphqlCloud(client)
+        from factory.clients.runpod.graphql import GraphqlAccount, GraphqlClient
+        from factory.clients.runpod.rest import RestCloud
+
         return RestCloud(client, GraphqlAccount(GraphqlClient(client)))
 
     @cached_property

@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 import stamina
-from huggingface_hub import constants, hf_hub_download, hf_hub_url
+from huggingface_hub import constants
 from huggingface_hub.errors import FileMetadataError, HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import (
     build_hf_headers,
@@ -31,7 +31,6 @@ from huggingface_hub.utils import (
     httpx,
     logging,
     parse_ratelimit_headers,
-    tqdm,
 )
 
 from factory.clients import huggingface_errors as sentences
@@ -39,6 +38,9 @@ from factory.clients.huggingface_answers import is_intact, licence, model_file, 
 from factory.clients.huggingface_errors import Answer, Asked
 from factory.errors import HubFailed, RepoNotFound, ResolveError, RevisionNotFound, SettingsError
 from factory.records import ModelFile, Progress, RepoInfo, Tell
+
+if TYPE_CHECKING:
+    from huggingface_hub.utils import tqdm
 
 T = TypeVar("T")
 
@@ -135,7 +137,7 @@ class HuggingFaceHub:
         the repository is gated for this token, HubFailed when the header can't be read.
         """
         asked = self._asked(repo, commit)
-        url = hf_hub_url(repo, path, revision=commit, endpoint=self._endpoint)
+        url = self._address(repo, commit, path)
         if not path.endswith(".safetensors"):
             self._call(lambda: self._head_of(url, 8), asked)
             return {}
@@ -185,6 +187,8 @@ class HuggingFaceHub:
         shutil.rmtree(folder / ".cache" / "huggingface", ignore_errors=True)  # the client's notes about these files
 
     def _fetch(self, repo: str, commit: str, file: ModelFile, folder: Path, tell: Tell, stop: threading.Event) -> None:
+        from huggingface_hub import hf_hub_download  # what only asks needn't import it
+
         def fetch() -> None:
             (folder / file.path).unlink(missing_ok=True)
             hf_hub_download(
@@ -290,6 +294,10 @@ class HuggingFaceHub:
         fix = "free some space there, or choose another folder (FACTORY_HOME)"
         return ResolveError(f"can't write there ({sentences.one_line(error)})", where=str(folder or ""), fix=fix)
 
+    def _address(self, repo: str, commit: str, path: str) -> str:
+        """Return where a file's content is (huggingface_hub 2.4.0, `hf_hub_url`)."""
+        return f"{self._endpoint}/{repo}/resolve/{quote(commit, safe='')}/{quote(path)}"
+
     def _asked(self, repo: str = "", revision: str = "") -> Asked:
         return Asked(self._endpoint, repo, revision, has_token="authorization" in self._headers)
 
@@ -334,6 +342,7 @@ class _Stopped(Exception):
 
 def _bar(file: ModelFile, tell: Tell, stop: threading.Event) -> type[tqdm]:
     """Return a progress bar in the client's terms that draws nothing, tells, and can end its download."""
+    from huggingface_hub.utils import tqdm
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:

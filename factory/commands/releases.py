@@ -9,7 +9,6 @@ import click
 from factory import recipe as recipes
 from factory import settings, wiring
 from factory.commands.display import Display
-from factory.commands.mending import watch
 from factory.commands.output import print_json
 from factory.errors import FactoryError
 from factory.pipeline import Line
@@ -52,6 +51,8 @@ def release_one(
         try:
             released = release.walk()
             if guard_s is not None:
+                from factory.commands.mending import watch  # an unchanged release must not wait for its imports
+
                 watch(account, file.recipe.name, display, guard_s)
         except FactoryError as error:
             error.details |= {"stages": _stages(line)}
