@@ -1,4 +1,8 @@
-"""A worker's container: the image as RunPod starts it, with the SDK's own local API for test jobs."""
+"""A worker's container: the image as RunPod starts it, with the SDK's own local API for test jobs.
+
+Every container carries the label `factory.verify`: the process that it belongs to. One whose process is gone (a kill)
+is removed before the next is made.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,14 @@ import httpx
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import DeviceRequest
 
+from factory import owners
 from factory.clients.docker_connection import Connection
 from factory.clients.docker_faults import clean, engine_faults
 from factory.errors import BaseMissing, Interrupted, TestJobFailed, WorkerExited
 from factory.records import BuildOptions
 
 VOLUME = "/runpod-volume"
+LABEL = "factory.verify"
 INNER_PORT = 8000
 SHOWN_LINES = 15
 WORKER_COMMAND = ("python", "-u", "-m", "worker_runtime")
@@ -188,10 +194,12 @@ def _create(
     settings: Mapping[str, Any],
     ports: list[int],
 ) -> str:
+    _remove_orphans(connection)
     try:
         made = connection.create_container(
             reference,
             command=command,
+            labels={LABEL: owners.me()},
             environment=dict(environment),
             ports=ports,
             host_config=connection.create_host_config(**settings),
@@ -199,6 +207,14 @@ def _create(
     except ImageNotFound as error:
         raise BaseMissing("the engine has no such image", where=reference, fix="build it or pull it first") from error
     return str(made["Id"])
+
+
+def _remove_orphans(connection: Connection) -> None:
+    """Remove what killed processes of this machine have left."""
+    for container in connection.containers(all=True, filters={"label": LABEL}):
+        if owners.is_gone(container["Labels"].get(LABEL, "")):
+            with contextlib.suppress(DockerException):
+                connection.remove_container(container["Id"], force=True, v=True)
 
 
 def _start(connection: Connection, reference: str, container: str) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from factory.emulator.runpod import owners
+from factory import owners
 from factory.emulator.runpod.entities import Volume
 
 GB = 1_000_000_000

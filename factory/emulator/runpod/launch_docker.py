@@ -28,7 +28,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest
 
-from factory.emulator.runpod import owners
+from factory import owners
 from factory.emulator.runpod.entities import Login
 from factory.emulator.runpod.launcher import VOLUME_PATH, Handle, LaunchFailed, Order, Say
 from factory.emulator.runpod.worker_output import Outlet

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from factory.emulator.runpod import owners
+from factory import owners
 from factory.emulator.runpod.images import parsed
 from factory.emulator.runpod.launcher import VOLUME_PATH, Handle, LaunchFailed, Order, Say
 from factory.emulator.runpod.worker_output import Outlet

@@ -60,5 +60,5 @@ async def stage(anyio_backend: str) -> AsyncIterator[Stage]:
 @pytest.fixture(scope="session")
 def ended_owner() -> str:
     """An emulator of this machine that is gone, as owners.py writes it."""
-    code = "from factory.emulator.runpod import owners; print(owners.me(), end='')"
+    code = "from factory import owners; print(owners.me(), end='')"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""Which emulator something belongs to, and whether that one still runs: so that a killed one's leftovers are found.
+"""Which process something belongs to, and whether that one still runs: so that a killed one's leftovers are found.
 
 An owner is text: machine, its boot, the process's id and when it began (`/proc`; where there is none, the id alone).
 """
