@@ -46,7 +46,7 @@ recipe:
 	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
 
 # --- work on it ----------------------------------------------------------------------------------------------------
-.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-emulator
+.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-plan bench-emulator
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
 	@$(WITH_ENGINE) $(BIN)/pytest $(ARGS)
@@ -76,6 +76,8 @@ bench-worker: install-dev ## Time what the worker runtime adds to RunPod's bare 
 	@PYTHONPATH=tests/support $(BIN)/python -m benchmarks.worker
 bench-fetch: install-dev ## Time how the weights come, beside snapshot_download; ARGS="5 --folder /dev/shm"
 	@$(BIN)/python -m benchmarks.fetch $(ARGS)
+bench-plan: install-dev ## Time a plan of fifty recipes, and a release of which nothing changed
+	@export PYTHONPATH=tests/support; $(BIN)/python -m benchmarks.plan $(ARGS); plan=$$?; $(BIN)/python -m benchmarks.release $(ARGS) && exit $$plan
 bench-emulator: install-dev ## Count the emulator's job round trips a second; ARGS="5000 5"
 	@$(BIN)/python -m benchmarks.emulator $(ARGS)
 
