@@ -80,6 +80,8 @@ bench-plan: install-dev ## Time a plan of fifty recipes, and a release of which 
 	@export PYTHONPATH=tests/support; $(BIN)/python -m benchmarks.plan $(ARGS); plan=$$?; $(BIN)/python -m benchmarks.release $(ARGS) && exit $$plan
 bench-emulator: install-dev ## Count the emulator's job round trips a second; ARGS="5000 5"
 	@$(BIN)/python -m benchmarks.emulator $(ARGS)
+bench-operate: install-dev ## Time status, audit and diagnose on an account of fifty endpoints; ARGS=9
+	@$(BIN)/python -m benchmarks.operate $(ARGS)
 
 # --- what they need ------------------------------------------------------------------------------------------------
 .PHONY: venv install-demo install-dev engine down upgrade clean
