@@ -58,19 +58,20 @@ class Workshop:
     runpod: Emulated
     registry: str
     cli: ForkedCli
+    hub: Path
     pushed: dict[str, str] = field(default_factory=dict)  # tag → digest
 
 
 @contextmanager
-def workshop(folder: Path, *, launcher: Launcher | None = None) -> Iterator[Workshop]:
-    """Open one while the block runs."""
+def workshop(folder: Path, *, launcher: Launcher | None = None, hub: Path = HUB) -> Iterator[Workshop]:
+    """Open one while the block runs; `hub` is a folder of model repositories."""
     (folder / "registry").mkdir()
     with (
         running_registry(folder / "registry", login=True) as registry,
-        emulated(clock=RealClock(), hub=HUB, launcher=launcher) as runpod,
+        emulated(clock=RealClock(), hub=hub, launcher=launcher) as runpod,
         forked_cli() as cli,
     ):
-        yield Workshop(runpod, registry.address, cli)
+        yield Workshop(runpod, registry.address, cli, hub)
 
 
 @dataclass
@@ -99,9 +100,10 @@ class Bench:
         return env | self.settings
 
     def write(self, **changes: object) -> Path:
-        """Write the recipe with these blocks in place of its own, and see that its image is in the registry."""
+        """Write the recipe with these blocks in place of its own (None: without), its image in the registry."""
         path = self.folder / "demo.yaml"
-        path.write_text(json.dumps(RECIPE | changes))  # JSON is YAML
+        blocks = {key: block for key, block in (RECIPE | changes).items() if block is not None}
+        path.write_text(json.dumps(blocks))  # JSON is YAML
         machine, file = settings.read(self.env), recipe.load(path)
         context = Line(
             file, wiring.Clients(machine, file), wiring.machine(machine, file), lambda _: lambda _: None

@@ -26,18 +26,25 @@ from typing import Any
 import yaml
 from forked_cli import Done
 from program_launcher import ProgramLauncher
-from release_bench import RECIPE, Bench, Workshop, workshop
+from release_bench import HUB, RECIPE, Bench, Workshop, workshop
 
 from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.entities import Endpoint, Job, Worker
 from factory.emulator.runpod.troubles import Trouble
 
 DEADLINE_S = 30.0
+WORKER_QUOTA = 10
+# What a person has and a test hasn't: an engine to start the image with, and a hand to say yes.
+WITHOUT_A_PERSON = {"release": ("--no-run",), "recreate": ("--yes",)}
 
 
 def stage(folder: Path) -> AbstractContextManager[Workshop]:
     """Open a registry, an emulated account whose workers are programs, and a hub, for many scenes."""
-    return workshop(folder, launcher=ProgramLauncher())
+    hub = folder / "hub"
+    for repository in HUB.glob("*/*"):
+        (hub / repository.parent.name).mkdir(parents=True, exist_ok=True)
+        (hub / repository.parent.name / repository.name).symlink_to(repository)
+    return workshop(folder, launcher=ProgramLauncher(), hub=hub)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class Scene:
         `verb` is `provision`, or `release --no-run`, which leaves something that a rollback can come back to.
         """
         place.runpod.call(lambda box: box.troubles.clear())
+        place.runpod.call(lambda box: box.world.set_person(worker_quota=WORKER_QUOTA))
         place.runpod.empty()
         scene = cls(Bench(place, folder, api=api), folder / "demo.yaml")
         scene.write(**blocks)
@@ -122,6 +130,12 @@ class Scene:
     def trouble(self, trouble: Trouble) -> None:
         """Let the platform have a trouble."""
         self.call(lambda box: box.troubles.add(trouble))
+
+    def model(self, repository: str, **says: object) -> None:
+        """Put a model repository on the hub, or change it: what its `.hub.json` says."""
+        folder = self.bench.place.hub / repository
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".hub.json").write_text(json.dumps(says))
 
     # --- jobs and workers ------------------------------------------------------------------------------------------
     def submit(self, **job_input: object) -> str:
@@ -172,7 +186,7 @@ class Scene:
             self.write(**_edited(RECIPE | self.settings, key.split("."), yaml.safe_load(value)))
         words = shlex.split(finding["command"])
         assert words[0] == "factory", f"no command: {finding['command']}"
-        self.factory(*words[1:])
+        self.factory(*words[1:], *WITHOUT_A_PERSON.get(words[1], ()))
 
     def answered(self) -> None:
         """See that a job comes back as the recipe's test expects."""
