@@ -231,3 +231,26 @@ class Health:
 
     jobs: Mapping[str, int]
     workers: Mapping[str, int]
+
+
+# --- network volumes through S3 ----------------------------------------------------------------------------------
+# RunPod's documentation of its S3 API, 2026-08-20.
+S3_DATA_CENTERS = (
+    *("EU-CZ-1", "EU-RO-1", "EUR-IS-1", "EUR-NO-1", "US-CA-2", "US-GA-2", "US-IL-1", "US-KS-2"),
+    *("US-MD-1", "US-MO-1", "US-MO-2", "US-NC-1", "US-NC-2", "US-NE-1", "US-WA-1"),
+)
+"""Data centres whose volumes can be reached through S3."""
+S3_PUT_LIMIT_BYTES = 500_000_000
+"""A larger file must come in parts."""
+S3_PART_LIMIT_BYTES = 500_000_000
+"""The largest part; there is no smallest one."""
+S3_FILE_LIMIT_BYTES = 4_000_000_000_000
+S3_PARTS_LIMIT = 10_000
+"""S3's own (docs.aws.amazon.com, multipart upload limits, read 2026-11-23); RunPod says no other number."""
+S3_COPY_LIMIT_BYTES = 5_000_000_000
+"""S3's own for one CopyObject (the same page)."""
+
+
+def s3_url(data_center: str) -> str | None:
+    """Return the address of RunPod's S3 API for the volumes of a data centre, None where there is none."""
+    return f"https://s3api-{data_center.lower()}.runpod.io" if data_center in S3_DATA_CENTERS else None

@@ -30,6 +30,9 @@
     │   └── EndpointNotFound 95 · ReleaseRolledBack 96 · ReleaseStopped 97 · GuardStopped 98
     └── DiagnoseError 100         `factory diagnose` found an error in what it looked at
         └── DiagnoseWarned 101    nothing worse than a warning
+    ├── StoreError 110            what lies on a network volume, through RunPod's S3 API
+    │   ├── StoreDenied 111 · StoreUnreachable 112 · StoreFailed 113 · StoreFull 114 · StoreMissing 115
+    │   └── VolumeBusy 116 · WeightsWrong 117
     Settings 3 · Changes 4 (`factory plan` found some; no error) · Interrupted 130 (Ctrl-C) · else 1, a bug of ours
 
 A message is one sentence: where, what is wrong, what was found. `fix` is one thing to do. Neither ever holds a secret.
@@ -452,3 +455,51 @@ class DiagnoseWarned(DiagnoseError):
     """The endpoint may answer, and something is wrong that will hurt; the findings say what it is."""
 
     exit_code, code = 101, "diagnose_warned"
+
+
+class StoreError(FactoryError):
+    """What lies on a network volume could not be read or written through RunPod's S3 API."""
+
+    exit_code, code = 110, "store"
+
+
+class StoreDenied(StoreError):
+    """RunPod's S3 API refused the keys, or there are none (they are not the account's API key)."""
+
+    exit_code, code = 111, "store_denied"
+
+
+class StoreUnreachable(StoreError):
+    """No connection to RunPod's S3 API, or silence, after the retries."""
+
+    exit_code, code = 112, "store_unreachable"
+
+
+class StoreFailed(StoreError):
+    """RunPod's S3 API still answers 5xx after the retries, refuses a request, or did something else than asked."""
+
+    exit_code, code = 113, "store_failed"
+
+
+class StoreFull(StoreError):
+    """What shall go onto the volume does not fit there."""
+
+    exit_code, code = 114, "store_full"
+
+
+class StoreMissing(StoreError):
+    """There is no such volume, no S3 API in its data centre, or nothing of the recipe belongs on a volume."""
+
+    exit_code, code = 115, "store_missing"
+
+
+class VolumeBusy(StoreError):
+    """A worker is fetching weights onto the volume just now."""
+
+    exit_code, code = 116, "volume_busy"
+
+
+class WeightsWrong(StoreError):
+    """Weights on the volume are absent, not marked as ready, or not what the Hub has; `details` names each file."""
+
+    exit_code, code = 117, "weights_wrong"

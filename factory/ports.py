@@ -36,6 +36,7 @@ from factory.records import (
     PullLimit,
     PushedImage,
     RepoInfo,
+    StoredObject,
     Tell,
 )
 
@@ -346,4 +347,67 @@ class Jobs(Protocol):
 
     def requests(self, endpoint_id: str) -> tuple[JobResult, ...]:
         """Return the jobs that RunPod remembers."""
+        ...
+
+
+class WeightSource(Protocol):
+    """Where the content of a model's files comes from. Raises the tree below `ResolveError`."""
+
+    def read(self, repo: str, commit: str, file: ModelFile) -> Iterator[bytes]:
+        """Yield a file's content in order, from its first byte to its last; a cut connection goes on where it broke."""
+        ...
+
+
+class VolumeStore(Protocol):
+    """A network volume's files through RunPod's S3 API. Every method raises the tree below `StoreError`.
+
+    Paths are from the volume's root, without a slash in front. May be used by several threads.
+    """
+
+    def demand(self) -> None:
+        """Say at once when the volume can't be reached: after few attempts, for somebody who waits for the sentence."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield every file below a prefix; an empty folder is yielded with a slash at its end."""
+        ...
+
+    def head(self, path: str) -> StoredObject | None:
+        """Return a file's size and time, None when there is none."""
+        ...
+
+    def read(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the content from byte `start` to before `end`; a cut connection goes on where it broke."""
+        ...
+
+    def put(self, path: str, content: bytes | bytearray) -> None:
+        """Write a file of at most `account.S3_PUT_LIMIT_BYTES`, whole or not at all."""
+        ...
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file on the volume itself."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that isn't there is no error."""
+        ...
+
+    def begin(self, path: str) -> str:
+        """Begin a file that comes in parts, and return the upload's id; nothing is to be seen of it until the end."""
+        ...
+
+    def parts(self, path: str, upload_id: str) -> Mapping[int, str] | None:
+        """Return the parts that have arrived: number (from 1) → tag; None when there is no such upload (any more)."""
+        ...
+
+    def send_part(self, path: str, upload_id: str, number: int, content: bytes | bytearray) -> str:
+        """Send one part of at most `account.S3_PART_LIMIT_BYTES`, and return its tag."""
+        ...
+
+    def complete(self, path: str, upload_id: str, tags: Mapping[int, str], size_bytes: int) -> None:
+        """Make the parts one file, and demand that it has that size."""
+        ...
+
+    def abort(self, path: str, upload_id: str) -> None:
+        """Drop an upload and its parts; one that isn't there is no error."""
         ...

@@ -95,6 +95,16 @@ class ModelFiles:
         return sum({f.digest: f.size_bytes for f in self.files}.values())
 
 
+# --- what lies on a volume -------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """A file on a network volume, by its path from the volume's root. `changed_at` is ISO 8601, UTC."""
+
+    path: str
+    size_bytes: int
+    changed_at: str
+
+
 # --- size --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Term:

@@ -8,12 +8,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.errors import CloudDenied, SettingsError
+from factory.account import s3_url
+from factory.errors import CloudDenied, SettingsError, StoreDenied, StoreMissing
 from factory.records import BuildOptions
 from factory.references import is_loopback, parse, with_prefix
 from factory.settings import Settings, secrets
 
 if TYPE_CHECKING:
+    from factory.account import Volume
     from factory.clients.credentials import Credentials
     from factory.clients.runpod.transport import RunPodClient
     from factory.gathering import Target
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
     from factory.ledger import Ledger
     from factory.looking import ImageLook
     from factory.pipeline import Line, Machine
-    from factory.ports import Cloud, Engine, ImageDirectory, Jobs, ModelHub, Registry
+    from factory.ports import (
+        Cloud,
+        Engine,
+        ImageDirectory,
+        Jobs,
+        ModelHub,
+        Registry,
+        VolumeStore,
+        WeightSource,
+    )
     from factory.recipe.load import RecipeFile
 
 
@@ -165,6 +176,37 @@ def target(settings: Settings, name: str, line: Line | None, shared: Shared, *, 
         line=line,
         memory=journal(settings, line.file).memory if line else None,
     )
+
+
+def volume_store(settings: Settings, volume: Volume) -> VolumeStore:
+    """Return a network volume's files through RunPod's S3 API, or the server that RUNPOD_S3_ENDPOINT_URL names.
+
+    Raises StoreMissing where RunPod has no S3 API, StoreDenied without keys.
+    """
+    from factory.account import S3_DATA_CENTERS
+    from factory.clients.volume_store import S3VolumeStore
+
+    where = f"volume {volume.name} ({volume.id})"
+    url = settings.s3_url or s3_url(volume.data_center)
+    if url is None:
+        what = f"RunPod has no S3 API in {volume.data_center} (it has in {', '.join(S3_DATA_CENTERS)})"
+        raise StoreMissing(what, where=where, fix="let a worker or a pod in that data centre do it")
+    if settings.s3_access_key_id is None or settings.s3_secret_access_key is None:
+        raise StoreDenied(
+            "no keys for RunPod's S3 API, which has its own",
+            where=where,
+            fix="make a pair at console.runpod.io (Settings, S3 API keys), then set RUNPOD_S3_ACCESS_KEY_ID and "
+            "RUNPOD_S3_SECRET_ACCESS_KEY",
+        )
+    keys = (settings.s3_access_key_id, settings.s3_secret_access_key)
+    return S3VolumeStore(volume.id, volume.data_center, url, *keys)
+
+
+def weight_source(settings: Settings) -> WeightSource:
+    """Return where the content of models comes from: the Hub."""
+    from factory.clients.huggingface import HuggingFaceHub
+
+    return HuggingFaceHub(settings.hub_endpoint, settings.hub_token)
 
 
 def ledger(settings: Settings) -> Ledger:

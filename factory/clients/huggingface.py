@@ -11,6 +11,7 @@ Retries: connection errors, 408, 429, 5xx and a CDN's 403 (an address that ran o
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import shutil
 import threading
@@ -55,6 +56,8 @@ DOWNLOADS_AT_ONCE = 4
 NEAR = 0.6
 """From this likeness on (difflib's ratio, 0 to 1) a name is worth suggesting."""
 _TRIES_PER_FILE = 2
+_CUTS_BORNE = 5  # in a row, without a byte in between
+READ_BYTES = 1 << 20
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -186,6 +189,28 @@ class HuggingFaceHub:
                 raise
         shutil.rmtree(folder / ".cache" / "huggingface", ignore_errors=True)  # the client's notes about these files
 
+    def read(self, repo: str, commit: str, file: ModelFile) -> Iterator[bytes]:
+        """Yield a file's content in order; a cut connection goes on where it broke. No digest is checked.
+
+        Raises HubFailed when what comes has another length than the file, or breaks off again and again.
+        """
+        url = self._address(repo, commit, file.path)
+        asked, at, tries = self._asked(repo, commit), 0, 0
+        while at < file.size_bytes:
+            response = self._call(functools.partial(self._open, url, at), asked)
+            try:
+                if int(response.headers.get("content-length", -1)) != file.size_bytes - at:
+                    raise sentences.not_the_file(asked, file.path)
+                for chunk in response.iter_raw(READ_BYTES):
+                    at, tries = at + len(chunk), 0
+                    yield chunk
+            except httpx.TransportError as error:
+                tries += 1
+                if tries > _CUTS_BORNE:
+                    raise self._in_words(error, asked, None) from error
+            finally:
+                response.close()
+
     def _fetch(self, repo: str, commit: str, file: ModelFile, folder: Path, tell: Tell, stop: threading.Event) -> None:
         from huggingface_hub import hf_hub_download  # what only asks needn't import it
 
@@ -240,6 +265,20 @@ class HuggingFaceHub:
                 if len(head) >= size_bytes:
                     break
         return bytes(head[:size_bytes])
+
+    def _open(self, url: str, start: int) -> httpx.Response:
+        headers = {**self._headers, "Accept-Encoding": "identity"}
+        if start:  # an answer that ignores it has the whole file's length
+            headers["Range"] = f"bytes={start}-"
+        http = get_session()
+        asking = http.build_request("GET", url, headers=headers, timeout=self._timeout_s)
+        response = http.send(asking, stream=True)
+        try:
+            hf_raise_for_status(response)
+        except HfHubHTTPError:
+            response.close()
+            raise
+        return response
 
     def _call(self, action: Callable[[], T], asked: Asked, folder: Path | None = None) -> T:
         start_s = time.monotonic()

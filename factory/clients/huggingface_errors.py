@@ -118,6 +118,12 @@ def not_a_hub(asked: Asked, found: str) -> HubFailed:
     return HubFailed(f"what answers is not the Hub's API ({found})", where=asked.hub, fix=fix)
 
 
+def not_the_file(asked: Asked, path: str) -> HubFailed:
+    """Return the error for an answer of success that has another length than the file."""
+    fix = "check HF_ENDPOINT, and whether a proxy or login page stands between"
+    return HubFailed(f"what answers for {path} is something else than the file", where=asked.repo, fix=fix)
+
+
 def unreachable(asked: Asked, reason: str) -> HubUnreachable:
     """Return the error for a connection that fails again and again."""
     fix = "check the network and the proxy, or set HF_ENDPOINT to a mirror"
