@@ -24,7 +24,7 @@ from factory.references import parse
 from factory.wording import count_text, seconds_text
 
 LoginFor = Callable[[str], tuple[str, str] | None]
-POLL_S = 2.0
+FIRST_POLL_S, POLL_S = 0.25, 2.0  # an idle worker is replaced at once, a busy one when its job has ended
 START_LIMIT_S = 420  # RunPod gives a worker 7 minutes to start (docs.runpod.io, read 2026-11-23)
 
 
@@ -220,7 +220,7 @@ def wait_for_rollout(
 
     Raises RolloutTimedOut after `limit_s` seconds of pauses.
     """
-    waited_s = 0.0
+    waited_s, pause_s = 0.0, FIRST_POLL_S
     while True:
         rollout = cloud.rollout(endpoint_id)
         left = rollout.total - rollout.on_latest
@@ -237,8 +237,10 @@ def wait_for_rollout(
                 details={"on_latest": rollout.on_latest, "total": rollout.total},
             )
         tell(Progress("log", "rollout", f"rolling: {rollout.on_latest} of {rollout.total} workers on the new version"))
-        pause(POLL_S)
-        waited_s += POLL_S
+        pause_s = min(pause_s, limit_s - waited_s)
+        pause(pause_s)
+        waited_s += pause_s
+        pause_s = min(POLL_S, pause_s * 2)
 
 
 def observe(cloud: Cloud, *, with_models: bool = False) -> Observed:
