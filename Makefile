@@ -46,7 +46,7 @@ recipe:
 	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
 
 # --- work on it ----------------------------------------------------------------------------------------------------
-.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-plan bench-emulator
+.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-plan bench-emulator bench-operate
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
 	@$(WITH_ENGINE) $(BIN)/pytest $(ARGS)

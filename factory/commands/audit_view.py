@@ -159,9 +159,9 @@ def _templates(found: Sequence[AuditedTemplate] | None) -> Iterator[tuple[str | 
 
 def _show_steps(steps: Sequence[Proposal], console: Console) -> None:
     if not steps:
-        console.print("", Text("nothing to mend", "green"))
+        console.print(Text("\nnothing to mend", "green"))
         return
-    console.print("", Text("What would mend it; none of it has been run:", "bold"))
+    console.print(Text("\nWhat would mend it; none of it has been run:", "bold"))
     for step in steps:
         saves = f"   saves {money_text(step.usd_per_month)} a month" if step.usd_per_month else ""
         loses = f"   loses {step.loses}" if step.loses else ""

@@ -16,7 +16,8 @@ def status(targets: tuple[str, ...], is_watching: bool, as_json: bool) -> None:
 
     Without an argument every endpoint of the account, a line each; a recipe, or an endpoint's name or id, is shown in
     full. What can't be had is named on stderr and the rest is shown; the exit code is then that of the first such
-    error. With --watch, --json prints one document a line.
+    error. --watch looks every 5 seconds, less often where that would be more than RunPod's 60 management calls a
+    minute; with --json it prints one document a line.
     """
     from factory.commands.status_view import show_status
 

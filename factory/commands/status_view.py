@@ -167,7 +167,10 @@ def _block(one: EndpointStatus) -> RenderableType:
     rows.add_row("  cost", _cost_text(one))
     for failed in one.failures:
         rows.add_row("  failed", _failed_text(failed))
-    style = "green" if one.verdict.startswith(GOOD) else "yellow"
+    is_good = one.verdict.startswith(GOOD)
+    if not is_good:
+        rows.add_row("  why", f"factory diagnose {one.name}")
+    style = "green" if is_good else "yellow"
     head = Text.assemble("\n", (one.name, "bold"), (f" {one.id}   ", "dim"), (one.verdict, style))
     return Group(head, rows)
 
