@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from factory.account import CloudWorker, Endpoint
 from factory.errors import FactoryError, GuardStopped
 from factory.live import AccountDoors
-from factory.mending.sickness import CRASH_PATIENCE_S, PULL_PATIENCE_S, Look, Sickness, judge
+from factory.mending.sickness import CRASH_PATIENCE_S, PULL_PATIENCE_S, Look, Sickness, is_pull_pending, judge
 from factory.mending.telling import stage
 from factory.records import Progress, Tell
 from factory.restoring import template_behind
@@ -97,11 +97,14 @@ class Guard:
 
     def _look(self, endpoint_id: str) -> None:
         workers = self.account.cloud.workers(endpoint_id)
-        jobs = self.account.jobs.health(endpoint_id).jobs
+        health = self.account.jobs.health(endpoint_id)
+        jobs, counts = health.jobs, health.workers
         look = Look(
             at_s=self.clock(),
             workers={worker.id: worker.status for worker in workers},
             pulling=frozenset(worker.id for worker in workers if self._is_pulling(endpoint_id, worker)),
+            up=counts.get("idle", 0) + counts.get("running", 0),
+            unhealthy=max(counts.get("unhealthy", 0), sum(worker.status == "UNHEALTHY" for worker in workers)),
             completed=jobs.get("completed", 0),
             failed=jobs.get("failed", 0),
             queued=jobs.get("inQueue", 0),
@@ -111,11 +114,10 @@ class Guard:
         self.tell(Progress("log", "guard", f"{states}; {count_text(look.queued, 'job')} waiting"))
 
     def _is_pulling(self, endpoint_id: str, worker: CloudWorker) -> bool:
-        """Is the last that the platform said of a worker that its image's pull is pending?"""
-        if worker.status in ("RUNNING", "IDLE", "THROTTLED"):
+        """Does the platform say of a worker that its image's pull is pending?"""
+        if worker.status != "INITIALIZING":
             return False
-        said = [text for source, text in self._lines(endpoint_id, worker.id) if source == "system"]
-        return bool(said) and "image pull" in said[-1] and "pending" in said[-1]
+        return is_pull_pending([text for source, text in self._lines(endpoint_id, worker.id) if source == "system"])
 
     def _lines(self, endpoint_id: str, worker_id: str) -> list[tuple[str, str]]:
         """Return what a worker printed last, with who said it; nothing when it is gone."""

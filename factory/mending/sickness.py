@@ -25,11 +25,16 @@ PULL_PATIENCE_S = 300.0  # 16 GB took 165 s on a cold host (measured by a user i
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """An endpoint at one moment: `at_s` on any clock, workers by id, those whose image's pull is pending."""
+    """An endpoint at one moment: `at_s` on any clock, workers by id, those whose image's pull is pending.
+
+    `up` (idle or running) and `unhealthy` are the job API's counts: GraphQL calls no worker unhealthy.
+    """
 
     at_s: float
     workers: Mapping[str, str] = field(default_factory=dict)  # id → RUNNING, IDLE, INITIALIZING, THROTTLED, UNHEALTHY
     pulling: frozenset[str] = frozenset()
+    up: int = 0
+    unhealthy: int = 0
     completed: int = 0
     failed: int = 0
     queued: int = 0
@@ -42,6 +47,19 @@ class Sickness:
     kind: Literal["crash_loop", "pull_failure"]
     seen: str
     worker_ids: tuple[str, ...]
+
+
+def is_pull_pending(lines: Sequence[str]) -> bool:
+    """Say whether a worker's system lines, oldest first, end with a pull that is not done.
+
+    RunPod's words: `image pull: IMAGE: pending` … `complete`, `error pulling image: …` (published by users, 2026).
+    """
+    for line in reversed(lines):
+        if "error pulling image" in line:
+            return True
+        if "image pull" in line:
+            return "pending" in line
+    return False
 
 
 def judge(
@@ -74,7 +92,7 @@ def _last(looks: Sequence[Look], lasting_s: float) -> Sequence[Look]:
 
 def _serves(looks: Sequence[Look]) -> bool:
     """Is there a worker that was up at every look?"""
-    return any(
+    return all(look.up for look in looks) and any(
         all(look.workers.get(worker_id) in ("RUNNING", "IDLE") for look in looks) for worker_id in looks[-1].workers
     )
 
@@ -83,12 +101,13 @@ def _unhealthy(looks: Sequence[Look], patience_s: float) -> Sickness | None:
     window = _last(looks, patience_s)
     if len(window) < 2 or _serves(window):
         return None
-    sick = [[i for i, status in look.workers.items() if status == "UNHEALTHY"] for look in window]
     # Between two crashes a worker is up for a moment: most looks, not all.
-    if not sick[-1] or 2 * sum(bool(ids) for ids in sick) <= len(window):
+    last = window[-1]
+    if not last.unhealthy or 2 * sum(look.unhealthy > 0 for look in window) <= len(window):
         return None
-    seen = f"{count_text(len(sick[-1]), 'worker')} unhealthy again and again for {_span(window)}, no job completed"
-    return Sickness("crash_loop", seen, tuple(sick[-1]))
+    seen = f"{count_text(last.unhealthy, 'worker')} unhealthy again and again for {_span(window)}, no job completed"
+    named = [worker_id for worker_id, status in last.workers.items() if status == "UNHEALTHY"]
+    return Sickness("crash_loop", seen, tuple(named or last.workers))
 
 
 def _flips(looks: Sequence[Look], patience_s: float) -> Sickness | None:

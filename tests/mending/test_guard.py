@@ -27,7 +27,7 @@ class Jobs(FakeJobs):
 
     def health(self, endpoint_id: str) -> Health:
         """Return the counts."""
-        return Health(self.counts, {})
+        return Health(self.counts, self.workers)
 
     def purge(self, endpoint_id: str) -> int:
         """Drop what waits."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.mending.sickness import Look, judge
+from factory.mending.sickness import Look, is_pull_pending, judge
 
 EVERY_S = 5.0
 STATUSES = ("RUNNING", "IDLE", "INITIALIZING", "THROTTLED", "UNHEALTHY")
@@ -26,6 +27,8 @@ def looks(states: Sequence[str], **counts: int | Callable[[int], int]) -> list[L
             at_s=number * EVERY_S,
             workers={f"w{n}": one.removesuffix("*") for n, one in enumerate(state.split("+")) if one},
             pulling=frozenset(f"w{n}" for n, one in enumerate(state.split("+")) if one.endswith("*")),
+            up=state.count("IDLE") + state.count("RUNNING"),
+            unhealthy=state.count("UNHEALTHY"),
             completed=count("completed", number),
             failed=count("failed", number),
             queued=count("queued", number),
@@ -93,6 +96,13 @@ def test_what_is_well_or_may_become_so_is_left_alone(name: str) -> None:
     assert all(judge(seen[: end + 1]) is None for end in range(len(seen)))
 
 
+def test_what_graphql_calls_running_may_be_unhealthy() -> None:
+    """The job API's counts decide."""
+    seen = [replace(look, up=0, unhealthy=1) for look in looks(["RUNNING"] * 20, queued=1)]
+    found = judge(seen)
+    assert found is not None and found.worker_ids == ("w0",)
+
+
 def test_it_waits_as_long_as_it_is_told() -> None:
     """One second less than the patience is not enough."""
     assert judge(looks(["UNHEALTHY"] * 3), crash_patience_s=10.0) is not None
@@ -105,3 +115,19 @@ def test_it_waits_as_long_as_it_is_told() -> None:
 def test_a_worker_that_serves_throughout_keeps_an_endpoint_alive(states: list[list[str]]) -> None:
     """Whatever the others do."""
     assert judge(looks(["+".join(["IDLE", *state]) for state in states], queued=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_pending"),
+    [
+        ([], False),
+        (["create container demo:1"], False),
+        (["create container demo:1", "image pull: demo:1: pending"], True),
+        (["image pull: demo:1: pending", "error pulling image: not found", "create container demo:1"], True),
+        (["image pull: demo:1: pending", "image pull: demo:1: complete", "start container"], False),
+        (["image pull: demo:1: complete", "worker exited with exit code 1"], False),
+    ],
+)
+def test_a_pull_is_pending_until_it_is_complete(lines: list[str], is_pending: bool) -> None:
+    """As the platform's own lines say."""
+    assert is_pull_pending(lines) == is_pending

@@ -20,19 +20,44 @@ from release_bench import Bench, Held, Kept, Workshop, holds, wait_until, worksh
 from factory.emulator.faults import Fault
 from factory.emulator.runpod import entities
 from factory.emulator.runpod.launch_inline import InlineLauncher
+from factory.emulator.runpod.launcher import Handle, Order, Say
 
 NEXT: dict[str, Any] = {"env": {"GREETING": "good evening"}, "disk": {"container": 90}}
 
 
-@dataclass
-class Workers:
-    """What the workers answer: the job's input, or something else."""
+class Dead:
+    """A container that ended at its start, before it asked for a job."""
 
-    is_wrong: bool = False
+    name = "dead"
 
-    def answer(self, job_input: dict[str, Any]) -> Any:
-        """Answer one job."""
+    def __init__(self, exit_code: int) -> None:
+        self._exit_code = exit_code
+
+    async def poll(self) -> int | None:
+        """Return the exit code."""
+        return self._exit_code
+
+    async def stop(self, grace_s: float) -> None:
+        """Nothing is left."""
+
+
+class Workers(InlineLauncher):
+    """Workers that answer with the job's input or with something else, or, with an `exit_code`, end at their start."""
+
+    def __init__(self) -> None:
+        super().__init__(self._reply)
+        self.is_wrong = False
+        self.exit_code: int | None = None
+
+    def _reply(self, job_input: dict[str, Any]) -> Any:
         return {"a": "wrong"} if self.is_wrong else job_input
+
+    async def start(self, order: Order, say: Say) -> Handle:
+        """Start one."""
+        if self.exit_code is None:
+            return await super().start(order, say)
+        say("container", "RuntimeError: no such model")
+        return Dead(self.exit_code)
 
 
 @dataclass(frozen=True)
@@ -107,7 +132,8 @@ class MendShop:
 
     def clear(self) -> None:
         """Empty the account, wait until its workers are gone, and let the workers answer rightly."""
-        runpod, self.workers.is_wrong = self.place.runpod, False
+        runpod = self.place.runpod
+        self.workers.is_wrong, self.workers.exit_code = False, None
         ids = list(runpod.box.world.endpoints)
         runpod.empty()
         runpod.call(lambda box: box.troubles.clear())
@@ -118,5 +144,5 @@ class MendShop:
 def mend_shop(folder: Path) -> Iterator[MendShop]:
     """Open one while the block runs."""
     workers = Workers()
-    with workshop(folder, launcher=InlineLauncher(workers.answer)) as place:
+    with workshop(folder, launcher=workers) as place:
         yield MendShop(place, workers, folder)
