@@ -11,12 +11,23 @@ from collections.abc import Iterator
 
 from factory.diagnosis import mends
 from factory.diagnosis.evidence import Evidence
-from factory.diagnosis.finding import Finding
+from factory.diagnosis.finding import Finding, Mend
 
 
 def find(evidence: Evidence) -> Iterator[Finding]:
     """Find an image that its registry, having been asked, doesn't have."""
     image = evidence.image
+    if image and image.is_out_of_reach:
+        yield Finding(
+            "image_missing",
+            "error",
+            f"{image.reference} is on this machine's own registry",
+            "RunPod can't reach that registry, so no worker starts",
+            Mend("push to a registry on the internet (image.repository, FACTORY_REGISTRY), then release again"),
+            "certain",
+            {"image": image.reference},
+        )
+        return
     if image is None or image.is_pushed or image.problem or image.is_public is False:
         return
     yield Finding(

@@ -20,11 +20,13 @@ RULE = "init_timeout"
 
 def find(evidence: Evidence) -> Iterator[Finding]:
     """Find an endpoint whose limit is below the first start; one that has done jobs has its weights already."""
-    if evidence.endpoint is None or evidence.endpoint.spec.env.get(INIT_TIMEOUT, "0").strip().isdecimal() is False:
+    if evidence.endpoint is None:
+        return
+    said = evidence.endpoint.spec.env.get(INIT_TIMEOUT, "").strip()
+    if said and not said.isdecimal():
         return
     models = [state.files for state in evidence.models if state.files]
     fetched = sum(model.unique_bytes for model in models if model.placement in ("volume", "disk"))
-    said = evidence.endpoint.spec.env.get(INIT_TIMEOUT, "").strip()
     limit_s, takes_s = int(said) if said else INIT_TIMEOUT_S, fetched / FETCH_BYTES_PER_S
     has_worked = bool(evidence.health and evidence.health.jobs.get("completed"))
     if takes_s <= limit_s or has_worked:

@@ -38,16 +38,19 @@ def _template(evidence: Evidence) -> Iterator[Finding]:
         f"template {template.spec.name} and endpoint {endpoint.spec.name} differ in {', '.join(differing)}",
         "the template was changed and the endpoint was not released since, so workers start from the old copy",
         mends.by_recipe(evidence, "provision", "release the endpoint in RunPod's console (Manage, New Release)"),
-        "certain",
+        # Without a recipe or a link the template has but the same name.
+        "certain" if evidence.recipe or endpoint.template_id else "possible",
         {"fields": differing},
     )
 
 
 def _differing(template: TemplateSpec, endpoint: EndpointSpec) -> list[str]:
-    """Return the names of fields; no value of the environment, which may be secret."""
+    """Return the names of fields; no value of the environment, which may be secret.
+
+    A variable that the endpoint alone has is its own: GraphQL lays those over the template's.
+    """
     fields = [name for name in _FIELDS if getattr(template, name) != getattr(endpoint, name)]
-    names = {name for name in {*template.env, *endpoint.env} if template.env.get(name) != endpoint.env.get(name)}
-    return fields + [f"env.{name}" for name in sorted(names)]
+    return fields + [f"env.{name}" for name, value in sorted(template.env.items()) if endpoint.env.get(name) != value]
 
 
 def _workers(evidence: Evidence) -> Iterator[Finding]:

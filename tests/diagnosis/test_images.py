@@ -22,6 +22,7 @@ from factory.provisioning.observed import ImageState
 
 RELEASE = "factory release recipes/demo.yaml"
 PROVISION = "factory provision recipes/demo.yaml"
+OUT_OF_REACH = "push to a registry on the internet (image.repository, FACTORY_REGISTRY), then release again"
 TAGGED = "ghcr.io/acme/demo:1"
 PRIVATE = ImageState(f"ghcr.io/acme/demo@{DIGEST}", is_public=False)
 LOGGED_IN = account(evidence(), logins=(Login("login-1", "factory-ghcr.io"),))
@@ -37,6 +38,11 @@ MISSING = [
     ("gone", seen(ImageState(TAGGED, is_pushed=False)), [("error", "certain", RELEASE, "")]),
     ("the registry is away", seen(ImageState(TAGGED, is_pushed=False, problem="no answer")), []),
     ("nobody looked", replace(evidence(), image=None), []),
+    (
+        "on this machine",
+        seen(ImageState("localhost:5000/acme/demo:1", is_out_of_reach=True)),
+        [("error", "certain", OUT_OF_REACH, "")],
+    ),
     (
         "gone, and no recipe",
         seen(ImageState(TAGGED, is_pushed=False), recipe=None),

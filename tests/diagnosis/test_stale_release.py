@@ -32,6 +32,12 @@ CASES = [
     ("another disk", template(container_disk_gb=99), BEHIND),
     ("another variable", template(env={"A": "2"}), BEHIND),
     ("one more variable", template(env={"A": "1", "B": "2"}), BEHIND),
+    ("a variable of the endpoint's own", template(env={}), []),
+    (
+        "no recipe and no link, but the name",
+        replace(template(container_disk_gb=99), recipe=None),
+        [("warning", "possible", "release the endpoint in RunPod's console (Manage, New Release)", "")],
+    ),
     ("another login", template(login_id="login-1"), BEHIND),
     ("a pod template of the same name", template(image="acme/pod:1", is_serverless=False), []),
     ("no template is known", replace(evidence(), template=None), []),
