@@ -25,11 +25,15 @@ Outcome = Literal["good", "rolled_back", "stopped", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What an endpoint was before the release under way: what is put back when its test jobs fail."""
+    """What an endpoint was before the release under way: what is put back when its test jobs fail.
+
+    `models` are its cached models where the release changes them, None where it leaves them alone.
+    """
 
     endpoint_id: str
     template: TemplateSpec
     endpoint: EndpointSpec
+    models: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from factory.journal import Before, Journal, Outcome
 from factory.live import AccountDoors
 from factory.pipeline import Line
 from factory.proving import ask, problems_in
+from factory.provisioning.actions import models_of
 from factory.provisioning.desired import wants_cached
 from factory.provisioning.observed import ImageState
 from factory.provisioning.plan import Plan
@@ -132,8 +133,13 @@ class Release:
         memory.pending = "first"
         if endpoint is not None and endpoint.spec.workers_max > 0:
             memory.pending = "update"
+            action = planned.action("endpoint")
+            is_of_models = action is not None and any(change.field == "models" for change in action.changes)
             memory.before = Before(
-                endpoint.id, template.spec if template else as_template(endpoint.spec), endpoint.spec
+                endpoint.id,
+                template.spec if template else as_template(endpoint.spec),
+                endpoint.spec,
+                models_of(endpoint) if is_of_models else None,
             )
         self.journal.save()
 
@@ -172,7 +178,7 @@ class Release:
         before = memory.before
         endpoint = self._endpoint(deployment)
         if before is not None and before.endpoint_id == endpoint.id:
-            put_back(self.account.cloud, endpoint, before.template, before.endpoint, tell)
+            put_back(self.account.cloud, endpoint, before.template, before.endpoint, tell, models=before.models)
             outcome: Outcome = "rolled_back"
             error: FactoryError = ReleaseRolledBack(
                 f"{what}; {before.endpoint.image} is back, with its configuration",

@@ -21,13 +21,15 @@ def put_back(
     spec: EndpointSpec,
     tell: Tell,
     *,
+    models: Sequence[str] | None = None,
     limit_s: float | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Endpoint:
     """Give an endpoint and its template what they were, and wait until no worker runs anything else.
 
     The template comes first: killed between the two, the endpoint still reads as it was, and a second run goes on.
-    `limit_s` is for the workers to roll: by default one job's time. Raises RolloutTimedOut and what the port raises.
+    `models` are the cached models that it had, None where nobody changed them. `limit_s` is for the workers to roll: by
+    default one job's time. Raises RolloutTimedOut and what the port raises.
     """
     tell(Progress("note", "rollback", f"putting back {spec.image}"))
     template = next((t for t in cloud.templates() if t.spec.name == template_spec.name and not t.is_bound), None)
@@ -36,6 +38,8 @@ def put_back(
     else:
         template = cloud.update_template(template, template_spec)
     changed = cloud.update_endpoint(endpoint, spec, template)
+    if models is not None:
+        cloud.set_models(endpoint.id, models)
     wait_for_rollout(endpoint.id, cloud, tell, limit_s=limit_s or spec.execution_timeout_ms / 1000, pause=pause)
     return changed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_cloud import FakeCloud
 from fake_engine import FakeEngine
-from fake_hub import FakeHub, FakeRegistry
+from fake_hub import COMMIT, FakeHub, FakeRegistry
 from fake_jobs import FakeJobs, completed
 
 from factory import recipe
@@ -19,7 +19,7 @@ from factory.journal import Journal
 from factory.pipeline import Line, Machine
 from factory.ports import ImageDirectory
 from factory.provisioning.observed import ImageState
-from factory.records import HubTag, ImageSize, Progress, PushedImage
+from factory.records import GB, HubTag, ImageSize, Progress, PushedImage
 from factory.releasing import Release
 
 BASE = "python:3.11-slim-bookworm"
@@ -141,6 +141,39 @@ def test_a_release_that_fails_its_tests_is_put_back(bench: Bench) -> None:
     assert bench.journal.memory.pending == "" and bench.ended["run"] == "failed"
     bench.account.jobs.script = RIGHT
     assert bench.release("env: {NEW: value}\n").walk().deployment.was_changed
+
+
+GPU = "gpu: [AMPERE_24]\n"
+ORG_SMALL = f"https://huggingface.co/org/small:{COMMIT}"
+
+
+def cached(repo: str) -> str:
+    """The lines of a recipe whose model RunPod brings."""
+    return f"{GPU}model: {{repo: {repo}, placement: cached}}\n"
+
+
+@pytest.mark.parametrize("is_rest", [False, True])
+@pytest.mark.parametrize(
+    ("first", "then", "models"),
+    [
+        (cached("org/small"), cached("org/medium"), (ORG_SMALL,)),
+        (GPU, cached("org/small"), ()),
+        (cached("org/small"), cached("org/small") + "env: {NEW: value}\n", (ORG_SMALL,)),
+    ],
+)
+def test_cached_models_are_put_back_as_well(
+    bench: Bench, first: str, then: str, models: tuple[str, ...], is_rest: bool
+) -> None:
+    """Those of the release before, none where it had none; by either API."""
+    bench.account.cloud.are_models_hidden = is_rest
+    bench.doors.hub.sizes = {"org/small": GB // 10, "org/medium": GB}
+    endpoint_id = bench.release(first).walk().deployment.endpoint_id
+    bench.account.jobs.script = WRONG
+    with pytest.raises(ReleaseRolledBack):
+        bench.release(then).walk()
+    assert bench.account.cloud.held_models.get(endpoint_id, ()) == models
+    bench.account.jobs.script = RIGHT
+    assert not bench.release(first).walk().deployment.was_changed
 
 
 def test_a_first_release_that_fails_costs_nothing(bench: Bench) -> None:
