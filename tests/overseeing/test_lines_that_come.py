@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from fake_cloud import FakeCloud
@@ -88,10 +89,10 @@ def test_a_question_that_fails_is_a_gap_beside_its_neighbours() -> None:
     def fails(error: BaseException) -> int:
         raise error
 
-    good = [asking.ask(f"number {n}", lambda n=n: n) for n in range(20)]
-    bad = [asking.ask(what, lambda: fails(CloudUnreachable("x"))) for what in ("b", "a")]
+    good = [asking.ask(f"number {n}", partial(int, n)) for n in range(20)]
+    bad = [asking.ask(what, partial(fails, CloudUnreachable("x"))) for what in ("b", "a")]
     assert [one.result() for one in good] == list(range(20))
     assert [one.result() for one in bad] == [None, None] and [gap.what for gap in asking.gaps] == ["a", "b"]
     for error in (Interrupted("x"), ZeroDivisionError()):
         with pytest.raises(type(error)):
-            asking.ask("c", lambda error=error: fails(error)).result()
+            asking.ask("c", partial(fails, error)).result()
