@@ -27,6 +27,10 @@ OnBytes = Callable[[int], None]
 """Takes the bytes that are on the volume now, beyond those that were."""
 
 
+class _Stale(Exception):
+    """A part that an earlier run sent has another content than the file has now."""
+
+
 @dataclass(slots=True)
 class Sent:
     """What became of one file's bytes."""
@@ -64,7 +68,7 @@ class Sender:
         on_bytes: OnBytes,
         is_still_wanted: Callable[[], bool] = lambda: True,
     ) -> Sent | None:
-        """Send a file; None when its content had another digest, and nothing of it is left then.
+        """Send a file; None when its content, or a part of an earlier run, was wrong, and nothing of it is left then.
 
         `note` is the path of the note for a later run; None: an interrupted upload is dropped. `is_still_wanted` is
         asked before the parts become a file. Raises StoreError, Stopped, and what `chunks` raises.
@@ -81,19 +85,24 @@ class Sender:
                     digest.update(content)
                 # Only now: a file that may not be had leaves no upload behind.
                 upload = upload or self._take_up(path, size_bytes, part_bytes, note)
-                if upload.arrived.get(number) and upload.arrived[number] == part_tag(content):
+                if number in upload.arrived:
+                    give_back()
+                    if upload.arrived[number] != part_tag(content):
+                        raise _Stale  # a server may refuse to replace a part (rclone 1.75 does): the file comes anew
                     tags[number] = upload.arrived[number]
                     sent.kept_bytes += len(content)
                     on_bytes(len(content))
-                    give_back()
                     continue
                 waiting[number] = self._send_part(path, upload.id, number, content, give_back, on_bytes)
                 sent.sent_bytes += len(content)
                 _demand_no_failure(waiting)
             tags |= {number: future.result() for number, future in waiting.items()}
-        except BaseException:
-            self._leave(path, upload, waiting, is_dropped=note is None)
-            raise
+        except BaseException as error:
+            is_stale = isinstance(error, _Stale)
+            self._leave(path, upload, waiting, is_dropped=is_stale or note is None)
+            if not is_stale:
+                raise
+            return None
         assert upload is not None, "a file of several parts has a first one"
         is_right = digest is None or digest.is_right
         if is_right and is_still_wanted():

@@ -42,10 +42,10 @@ def rclone() -> str:
 
 
 @contextmanager
-def run(root: Path, *, before: Sequence[str] = ()) -> Iterator[S3Server]:
-    """Serve `root`/objects on a free port until the end; `before` is put before the command."""
-    folder, log = root / "objects", root / "rclone.log"
-    (folder / BUCKET).mkdir(parents=True)
+def run(root: Path, *, before: Sequence[str] = (), folder: Path | None = None) -> Iterator[S3Server]:
+    """Serve a folder (`root`/objects) on a free port until the end; `before` is put before the command."""
+    folder, log = folder or root / "objects", root / "rclone.log"
+    (folder / BUCKET).mkdir(parents=True, exist_ok=True)
     log.touch()
     command = [
         *(rclone(), "serve", "s3", str(folder), "--addr", "127.0.0.1:0"),
