@@ -1,8 +1,8 @@
 """The account's money is gone, or will be within a day: workers stop, and nothing new can be made.
 
-Cause: without money RunPod stops workers, makes no endpoint below $0.01, and may delete volumes in the end; job calls
-may answer 404 until the endpoint is made anew (docs.runpod.io and recorded answers, read 2026-11-23).
-Command: none; add credit in RunPod's console (Billing), then `factory recreate RECIPE` if jobs still get 404.
+Cause: without money RunPod stops workers, makes no endpoint below $0.01 (recorded answers, 2026-08), and may delete
+volumes in the end (docs.runpod.io, read 2026-11-23).
+Command: none; add credit in RunPod's console (Billing), then `factory recreate RECIPE` if jobs get 404 even so.
 """
 
 from __future__ import annotations

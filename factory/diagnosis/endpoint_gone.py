@@ -1,7 +1,7 @@
 """Every job call answers 404 `Not Found`, although RunPod's management lists the endpoint.
 
-Cause: the job API has forgotten the endpoint; users have met it after an unpaid balance (RunPod documents no such
-state, read 2026-11-23), and topping up did not bring it back.
+Cause: the job API no longer knows the endpoint, as is told of endpoints whose account ran out of money (docs.runpod.io
+names no such state, read 2026-11-23: unconfirmed).
 Command: `factory recreate RECIPE`; the endpoint's id and URL change.
 """
 
@@ -22,7 +22,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
         "endpoint_gone",
         "error",
         f"the job API answers 404 for {evidence.endpoint.id}, which RunPod's management lists",
-        "the job API no longer knows the endpoint, as after an unpaid balance; only a new one answers",
+        "the job API no longer knows the endpoint, as is told of accounts that ran out of money; a new one answers",
         Mend(f"factory recreate {shlex.quote(evidence.argument)}"),
         "likely",
         {"endpoint_id": evidence.endpoint.id},

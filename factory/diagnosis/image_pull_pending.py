@@ -1,7 +1,7 @@
 """Workers stay in `initializing`, and their log repeats `image pull: … pending`.
 
 Cause: the pull fails and is tried again (worker-comfyui issue 201, read 2026-11-23): the registry refuses, limits or
-doesn't have the image, or it is so large that a new host needs many minutes (16.3 GB took 165 s, read 2026-11-23).
+doesn't have the image. One large image takes minutes by itself (16.3 GB took 165 s, told by a user, 2026).
 Command: `factory release RECIPE`, which pushes what is missing and proves every byte in the registry.
 """
 
