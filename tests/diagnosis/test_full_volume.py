@@ -8,6 +8,7 @@ import shutil
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program_launcher import ProgramLauncher
@@ -74,8 +75,8 @@ def test_a_full_volume_is_found_and_grown(tmp_path: Path) -> None:
     launcher = KeepingLauncher()
     (tmp_path / "bench").mkdir()
     with workshop(tmp_path, launcher=launcher) as place:
-        once = {"endpoint": {"data_centers": ["EU-RO-1"], "idle_timeout_s": 1}}
-        scene = Scene.open(place, tmp_path / "bench", **once)  # type: ignore[arg-type]
+        once: dict[str, Any] = {"endpoint": {"data_centers": ["EU-RO-1"], "idle_timeout_s": 1}}
+        scene = Scene.open(place, tmp_path / "bench", **once)
         scene.answered()
         scene.until(lambda: not scene.workers(), "the first worker to go")
         assert launcher.volume is not None

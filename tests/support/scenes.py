@@ -221,7 +221,7 @@ class Scenario:
     says: str = ""
     edit: str = ""
     verb: str = "provision"
-    blocks: dict[str, object] = field(default_factory=dict)
+    blocks: dict[str, Any] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     is_mended: bool = True
     prepare: Callable[[Scene], None] = lambda _scene: None
