@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.account import EndpointSpec, TemplateSpec
-from factory.journal import Before, Journal, Memory
+from factory.journal import HISTORY_LENGTH, Before, Journal, Memory, Past
 from factory.records import ImageSize
 
 TEXT = st.text(max_size=20)
@@ -60,3 +60,22 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     journal.save()
     assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
     assert [p.name for p in journal.path.parent.iterdir()] == ["wan.json"]
+
+
+@given(st.lists(st.builds(Past, st.floats(0, 1e10), st.just("good"), TEXT, ENDPOINTS), max_size=60))
+def test_the_newest_of_the_history_are_kept(tmp_path_factory: pytest.TempPathFactory, history: list[Past]) -> None:
+    """Bounded, in order, and back from the file as they were."""
+    home = tmp_path_factory.mktemp("home")
+    journal = Journal.read(home, "wan")
+    for past in history:
+        journal.memory.note(past)
+    journal.save()
+    assert Journal.read(home, "wan").memory.history == history[-HISTORY_LENGTH:]
+
+
+@given(name=st.text(min_size=1, max_size=20).filter(lambda name: name.isprintable()))
+def test_any_endpoints_name_has_a_file_of_its_own(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    """Whatever its characters, below the one folder; a recipe's name is the file's."""
+    home = tmp_path_factory.mktemp("home")
+    assert Journal.read(home, name).path.parent == home / "releases"
+    assert Journal.read(home, "wan-2.1_t2v").path.name == "wan-2.1_t2v.json"

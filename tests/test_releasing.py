@@ -238,3 +238,26 @@ def test_new_tests_alone_put_nothing_back(bench: Bench) -> None:
     with pytest.raises(TestJobFailed, match="1 of 1 test job failed"):
         release.walk()
     assert bench.account.cloud.changes() == changes
+
+
+def test_the_history_has_what_ran_and_how_it_ended(bench: Bench) -> None:
+    """A good release, one that was put back, and nothing for a run that changed and asked nothing."""
+    bench.release().walk()
+    bench.release().walk()
+    bench.account.jobs.script = WRONG
+    with pytest.raises(ReleaseRolledBack):
+        bench.release("env: {NEW: value}\n").walk()
+    (endpoint,) = bench.account.cloud.held_endpoints.values()
+    good, bad = bench.journal.memory.history
+    assert (good.outcome, good.endpoint, good.problems, good.restored_at) == ("good", endpoint.spec, (), 0.0)
+    assert (bad.outcome, bad.endpoint.env) == ("rolled_back", {"NEW": "value"}) and "1: a: " in bad.problems[0]
+    assert good.at <= bad.at and "@" in good.who and good.digest.startswith("sha256:")
+
+
+def test_a_first_release_that_fails_is_in_the_history_as_stopped(bench: Bench) -> None:
+    """With the scale that it had, not the one that it was stopped with."""
+    bench.account.jobs.script = WRONG
+    with pytest.raises(ReleaseStopped):
+        bench.release().walk()
+    (past,) = bench.journal.memory.history
+    assert (past.outcome, past.endpoint.workers_max) == ("stopped", 3)
