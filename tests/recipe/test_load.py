@@ -96,6 +96,19 @@ def test_a_key_is_named_as_the_author_wrote_it() -> None:
     ]
 
 
+def test_two_files_of_one_text_keep_their_own_names(tmp_path: Path) -> None:
+    """What is remembered of a text is no file's: neither a recipe's path nor that in a sentence."""
+    good, bad = "name: abc\nimage: {repository: a/b}\nhandler: echo\n", "name: abc\nhandler: echo\nhandlers: echo\n"
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(good)
+        assert load(path).path == path
+        path.write_text(bad)
+        with pytest.raises(RecipeError, match=f"{name}.yaml:3"):
+            load(path)
+    assert loads(good, Path("x")).recipe is loads(good.encode(), Path("y")).recipe
+
+
 def test_a_byte_order_mark_and_windows_lines_are_fine(tmp_path: Path) -> None:
     """A file saved by a Windows editor reads like any other."""
     path = tmp_path / "wan.yaml"
