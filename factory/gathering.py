@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from factory.account import Balance, Endpoint, EndpointSpec, Template, Volume
 from factory.deploying import disks_for
-from factory.diagnosis.evidence import Evidence, KnownJob, ModelState
+from factory.diagnosis.evidence import Evidence, Failure, KnownJob, ModelState
 from factory.errors import CloudUnreachable, FactoryError
 from factory.glimpses import Glimpses
 from factory.journal import Memory
@@ -21,7 +21,7 @@ from factory.ledger import Ledger
 from factory.live import AccountDoors
 from factory.looking import ImageLook
 from factory.pipeline import Line
-from factory.ports import Cloud, ModelHub, Registry
+from factory.ports import Cloud, ModelHub, Registry, VolumeStore
 from factory.provisioning.observed import ImageState, Observed
 from factory.provisioning.plan import Plan
 from factory.questions import Answer, Asking
@@ -29,6 +29,7 @@ from factory.recipe.model import Model, Recipe
 from factory.records import DiskPlan
 from factory.stages.plan import plan
 from factory.stages.resolve import resolve
+from factory.volume.failures import LeftFailure, failures
 
 SAMPLES = 3
 WINDOW_S = 0.6
@@ -44,7 +45,7 @@ class Target:
     """What is diagnosed: a recipe's endpoint, or one that is named by name or id, and who can tell of it.
 
     `line` is the recipe on the road (None without one), `memory` what its last release from here noted. `registry`
-    sees images as this machine may.
+    sees images as this machine may. `store` opens a volume's files, None without keys for them.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Target:
     registry: Registry
     line: Line | None = None
     memory: Memory | None = None
+    store: Callable[[Volume], VolumeStore] | None = None
 
 
 def gather(target: Target, *, samples: int = SAMPLES, window_s: float = WINDOW_S) -> Evidence:
@@ -63,12 +65,14 @@ def gather(target: Target, *, samples: int = SAMPLES, window_s: float = WINDOW_S
     recipe = _RecipeAnswers(target.line, target, asking) if target.line else None
     endpoint = _endpoint(target.name, account.listed_endpoints(), asking)
     own = _EndpointAnswers(target, endpoint, asking) if endpoint else None
+    left = asking.ask(ON_THE_VOLUME, lambda: _failures(target, account.volumes_of(endpoint)))
     if own:
         own.glimpses.take(samples, window_s)
     observed = account.observed()
     disks, planned = recipe.planned(observed, is_whole=account.is_whole) if recipe else (None, None)
     template, volumes = _parts(endpoint, observed) if endpoint else (None, ())
-    asking.note(ON_THE_VOLUME, "they are read through RunPod's S3 API, which has keys of its own")
+    if target.store is None:
+        asking.note(ON_THE_VOLUME, "they are read through RunPod's S3 API, which has keys of its own")
     return Evidence(
         name=target.name,
         account=observed,
@@ -87,6 +91,7 @@ def gather(target: Target, *, samples: int = SAMPLES, window_s: float = WINDOW_S
         models=recipe.models.value() or () if recipe else (),
         plan=planned,
         jobs=own.jobs.value() or () if own else (),
+        failures=left.value() or (),
         good=_good(target.memory),
         gaps=dict(sorted(asking.gaps.items())),
     )
@@ -112,6 +117,11 @@ class _AccountAnswers:
             silence = CloudUnreachable(f"no answer within {LIMIT_S:g} s", where="RunPod account", fix="try again")
             raise self._endpoints.error or silence
         return found
+
+    def volumes_of(self, endpoint: Endpoint | None) -> tuple[Volume, ...]:
+        """Return an endpoint's volumes."""
+        ids = endpoint.spec.volume_ids if endpoint else ()
+        return tuple(volume for volume in self._volumes.value() or () if volume.id in ids)
 
     @property
     def is_whole(self) -> bool:
@@ -220,6 +230,19 @@ def _released_commits(memory: Memory | None) -> Mapping[str, str]:
 def _good(memory: Memory | None) -> tuple[EndpointSpec, ...]:
     history = memory.history if memory else []
     return tuple(past.endpoint for past in reversed(history) if past.outcome == "good")
+
+
+def _failures(target: Target, volumes: tuple[Volume, ...]) -> tuple[Failure, ...]:
+    """Return what workers left on the endpoint's volumes, newest first; nothing without keys to look there."""
+    if target.store is None:
+        return ()
+    found: list[LeftFailure] = []
+    for volume in volumes:
+        door = target.store(volume)
+        door.demand()  # which says sooner than a listing that nobody answers
+        found += failures(door)
+    found.sort(key=lambda left: left.at, reverse=True)
+    return tuple(Failure(left.at, left.worker, left.code, left.sentence, left.fix) for left in found)
 
 
 def _jobs(target: Target, endpoint: Endpoint) -> tuple[KnownJob, ...]:

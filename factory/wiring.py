@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,6 +175,7 @@ def target(settings: Settings, name: str, line: Line | None, shared: Shared, *, 
         registry=shared.registry_for(credentials),
         line=line,
         memory=journal(settings, line.file).memory if line else None,
+        store=partial(volume_store, settings) if settings.s3_access_key_id else None,
     )
 
 

@@ -28,6 +28,7 @@ LAYERS = {
         "factory.gathering",
         "factory.volume",
         "factory.diagnosis",
+        "factory.ledger.Ledger",
         "factory.wiring",
         "factory.settings",
         "factory.emulator",
@@ -147,6 +148,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.gathering": [
+        "factory.volume.failures",
         "factory.questions",
         "factory.glimpses",
         "factory.deploying",

@@ -18,6 +18,8 @@ from s3_server import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from weights_site import FILES, TOTAL_BYTES
 from worker_app import listed, model, write_app
 
+from factory import gathering, settings, wiring
+from factory.diagnosis.evidence import Evidence, Failure
 from factory.emulator.runpod.clock import RealClock
 from factory.emulator.runpod.entities import Container
 from factory.emulator.runpod.launch_process import ProcessLauncher
@@ -175,7 +177,21 @@ def test_failures_and_unfinished_models_are_seen(desk: Desk) -> None:
     (partial / "w.bin").write_bytes(b"x" * 1000)
     done = desk("ls", "demo.yaml")
     assert "no_space: needs 9 GB" in done.out, done.err
+    assert evidence(desk).failures == (
+        Failure(*(report[name] for name in ("at", "worker", "code", "sentence", "fix"))),
+    )
+    assert gathering.ON_THE_VOLUME in evidence(desk, RUNPOD_S3_ACCESS_KEY_ID="").gaps
+    refused = evidence(desk, RUNPOD_S3_SECRET_ACCESS_KEY="wrong")
+    assert refused.failures == () and "refuses the keys" in refused.gaps[gathering.ON_THE_VOLUME]
     assert "org/n" in done.out and "not ready, 1.0 kB on their way (.partial)" in done.out
+
+
+def evidence(desk: Desk, **env: str) -> Evidence:
+    """Gather what the diagnosis looks at, of an endpoint that has the volume."""
+    draft = an_endpoint("mine", container=Container("test/mine:1", env={}), volume_ids=[desk.volume_id])
+    endpoint = desk.runpod.call(lambda box: box.world.create_endpoint(draft))
+    machine = settings.read(desk.env | {"RUNPOD_ENDPOINT_BASE_URL": desk.runpod.jobs_url} | env)
+    return gathering.gather(wiring.target(machine, endpoint.id, None, wiring.Shared(machine)), samples=1, window_s=0)
 
 
 @pytest.mark.parametrize(
