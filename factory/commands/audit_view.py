@@ -117,15 +117,24 @@ def _show_table(rows: list[tuple[str | Text, ...]], console: Console) -> None:
 
 
 def _endpoints(found: Sequence[AuditedEndpoint] | None) -> Iterator[tuple[str | Text, ...]]:
-    yield "ENDPOINT", "ID", "POOLS", "WORKERS", "QUEUE", "7 DAYS", "VOLUMES", "RECIPE", "IMAGE"
+    yield "ENDPOINT", "ID", "POOLS", "WORKERS", "QUEUE", "7 DAYS", "VOLUMES", "RECIPE", "IMAGE AND SETTINGS"
     for one in found or ():
         up = ", ".join(f"{number} {state}" for state, number in one.workers.items()) or "0"
         bill = "?" if one.usd_7d is None else "idle" if one.is_idle else money_text(one.usd_7d)
         yield (
             *(Text(one.name, "bold"), Text(one.id, "dim"), ", ".join(one.pools)),
             *(f"{up} ({one.workers_min} to {one.workers_max})", "?" if one.queued is None else str(one.queued), bill),
-            *(", ".join(one.volumes) or "-", _drift(one), one.image),
+            *(", ".join(one.volumes) or "-", _drift(one), _settings(one)),
         )
+
+
+def _settings(one: AuditedEndpoint) -> Text:
+    """Return the image, and below it how the endpoint is set up."""
+    parts = [f"disk {one.container_disk_gb} GB", f"{one.scaler} {one.scaler_value:g}"]
+    parts += [] if one.idle_timeout_s is None else [f"idle {one.idle_timeout_s} s"]
+    parts += [f"job {one.execution_timeout_ms / 1000:g} s" if one.execution_timeout_ms else "job without a limit"]
+    parts += [", ".join(one.data_centers) or "any data centre", *(["FlashBoot"] if one.flashboot else [])]
+    return Text.assemble(one.image, (f"\n{', '.join(parts)}", "dim"))
 
 
 def _drift(one: AuditedEndpoint) -> Text:

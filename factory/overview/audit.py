@@ -41,8 +41,14 @@ class AuditedEndpoint:
     pools: tuple[str, ...]
     data_centers: tuple[str, ...]
     volumes: tuple[str, ...]
+    container_disk_gb: int
     workers_min: int
     workers_max: int
+    scaler: str
+    scaler_value: float
+    idle_timeout_s: int | None
+    execution_timeout_ms: int
+    flashboot: bool
     workers: Mapping[str, int]
     queued: int | None
     usd_7d: float | None
@@ -134,8 +140,14 @@ def _endpoint(endpoint: Endpoint, held: Holdings, volumes: Mapping[str, str]) ->
         pools=spec.pools or spec.cpus,
         data_centers=spec.data_centers,
         volumes=tuple(volumes.get(volume_id, volume_id) for volume_id in spec.volume_ids),
+        container_disk_gb=spec.container_disk_gb,
         workers_min=spec.workers_min,
         workers_max=spec.workers_max,
+        scaler=spec.scaler,
+        scaler_value=spec.scaler_value,
+        idle_timeout_s=spec.idle_timeout_s,
+        execution_timeout_ms=spec.execution_timeout_ms,
+        flashboot=spec.flashboot,
         workers=counts(None, health),
         queued=health.jobs.get("inQueue", 0) if health else None,
         usd_7d=None if held.billed is None else round(held.billed.get(endpoint.id, 0.0), 4),

@@ -86,6 +86,7 @@ def test_what_costs_is_named(bench: Bench) -> None:
     assert idle["idle"] is True
     text = bench.run("audit").out
     assert "no endpoint and no pod mounts it" in text and "worker quota 9 of 10 used" in text and "nobody" in text
+    assert "disk 10 GB, queue_delay 4, idle 10 s, job without a limit, any data centre" in " ".join(text.split())
 
 
 def test_the_commands_that_are_printed_work(bench: Bench) -> None:
