@@ -49,6 +49,13 @@ def base_image() -> str:
     return os.environ.get("FACTORY_BASE") or "python:3.11-slim-bookworm"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one engine in one process, where several run (`-n`): they count what it holds."""
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.xdist_group("engine"))
+
+
 def _exported(name: str) -> str:
     """Return what `scripts/engine env` exports, or skip the test that needs it."""
     if not os.environ.get(name):
