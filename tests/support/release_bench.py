@@ -194,15 +194,14 @@ def held_call(
     *,
     passed: int = 0,
     is_after: bool = False,
-    is_read: bool = False,
 ) -> list[Fault]:
     """Return the faults that hold a call, the hold last; `passed` such calls go through before it.
 
     REST v2 knows a call by method and path, GraphQL by a word in its body. Held before its effect, a call whose sender
-    dies is lost over REST v2, as its body was not read; with `is_read`, and over GraphQL, it takes effect all the same.
+    dies is lost over REST v2, as its body was not read; over GraphQL, and without a body, it takes effect all the same.
     """
     is_graphql = api == "graphql" or rest[1] == "/graphql"
-    method, path, word = ("POST", "/graphql", graphql) if is_graphql else (*rest, "{" if is_read else "")
+    method, path, word = ("POST", "/graphql", graphql) if is_graphql else (*rest, "")
     passing = Fault("late", times=passed, path=path, method=method, containing=word, wait_s=0)
     return [passing, Fault("hold", path=path, method=method, containing=word, after=is_after)]
 
