@@ -14,6 +14,8 @@ import pytest
 from release_bench import Workshop
 from scenes import Scenario, Scene, stage
 
+from factory.diagnosis.rules import MODULES
+
 TABLES = sorted(path.stem for path in (Path(__file__).parent.parent / "support").glob("scenarios_*.py"))
 SCENARIOS: list[Scenario] = [row for table in TABLES for row in importlib.import_module(table).SCENARIOS]
 
@@ -40,3 +42,9 @@ def test_the_printed_command_mends_it(scenario: Scenario, place: Workshop, tmp_p
     if scenario.is_mended:
         scene.mend(top)
     scene.answered()
+
+
+def test_every_rule_has_a_scenario() -> None:
+    """Whatever `diagnose` can find was found for real, as the worst of what there was."""
+    rules = {module.__name__.rpartition(".")[2] for module in MODULES}
+    assert rules == {scenario.rule for scenario in SCENARIOS}

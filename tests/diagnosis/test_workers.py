@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from evidences import account, evidence, log, sample, told
 
-from factory.account import LogLine, Stock
+from factory.account import LogLine, Release, Stock
 from factory.diagnosis import (
     crash_loop,
     exit_codes,
@@ -20,6 +22,7 @@ from factory.diagnosis import (
     worker_ends,
 )
 from factory.diagnosis.evidence import Evidence, KnownJob
+from worker_runtime import errors
 
 WATCH = "factory diagnose recipes/demo.yaml --watch 60"
 PLACE = "EU-RO-1"
@@ -270,6 +273,39 @@ def test_a_failed_start_says_its_own_sentence() -> None:
     assert "no_gpu: torch sees no GPU" in finding.seen and finding.mend.command.startswith("set a pool, then")
     ready = log(failed, '{"event": "phase", "phase": "ready", "seconds": 1}')
     assert not tuple(start_failed.find(evidence(logs={"w-1": ready})))
+
+
+FAILED_START = KnownJob("j-2", 200.0, "FAILED", None, "no_space: 40 GB are missing; grow the volume", age_s=20.0)
+RELEASED = Release(2, datetime.fromtimestamp(150, UTC).isoformat(), 1)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "is_found"),
+    [
+        ((FAILED_START,), True),
+        ((replace(FAILED_START, state_before="IN_QUEUE", state_now="FAILED"),), True),
+        ((FAILED_START, KnownJob("j-3", 201.0, "COMPLETED", None)), False),  # answered since
+        ((replace(FAILED_START, submitted_at=100.0),), False),  # on what ran before
+        ((replace(FAILED_START, age_s=7200.0),), False),
+        ((replace(FAILED_START, error="input_invalid: no text; send one"),), False),
+        ((replace(FAILED_START, error=None),), False),
+        ((KnownJob("j-2", 200.0, "COMPLETED", None, "no_space: x"),), False),
+    ],
+)
+def test_a_job_remembers_a_failed_start(jobs: tuple[KnownJob, ...], is_found: bool) -> None:
+    """The worker that failed is replaced, and its log is gone: the newest job that ended still says why."""
+    findings = tuple(start_failed.find(evidence(jobs=jobs, releases=(RELEASED,))))
+    assert len(findings) == is_found
+    for finding in findings:
+        assert "no_space: 40 GB are missing" in finding.seen and finding.mend.command.startswith(
+            "grow the volume, then"
+        )
+
+
+def test_the_codes_of_a_start_are_the_runtimes() -> None:
+    """Every error that a start can end with is known, and no other."""
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.StartError)]
+    assert {kind.code for kind in kinds} == start_failed.CODES
 
 
 def test_a_recipe_without_endpoint() -> None:

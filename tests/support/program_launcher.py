@@ -12,12 +12,14 @@ import os
 import shlex
 import signal
 from asyncio.subprocess import PIPE, STDOUT, Process
+from pathlib import Path
 from typing import Any
 
 from factory.emulator.runpod.launch_inline import InlineLauncher
 from factory.emulator.runpod.launcher import Handle, LaunchFailed, Order, Say
 
 PROGRAM = "PROGRAM"
+ROOT = Path(__file__).parent.parent.parent
 
 
 async def answer(job_input: dict[str, Any]) -> dict[str, Any]:
@@ -43,12 +45,24 @@ class ProgramLauncher(InlineLauncher):
         say("system", f"start container for {order.worker.image}: begin")
         words = shlex.split(command)
         try:
-            process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=STDOUT, env={"PATH": os.defpath})
+            process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=STDOUT, env=_environment(order))
         except FileNotFoundError as error:
             raise LaunchFailed(f'exec: "{words[0]}": executable file not found in $PATH', exit_code=127) from error
         except OSError as error:
             raise LaunchFailed(f'exec: "{words[0]}": {error.strerror}', exit_code=126) from error
         return ProgramWorker(process, say)
+
+
+def _environment(order: Order) -> dict[str, str]:
+    """Return what RunPod gives a worker, and where `python -m worker_runtime` finds itself and its volume."""
+    volume = {"FACTORY_VOLUME": str(order.volume_folder)} if order.volume_folder else {}
+    return {
+        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+        **order.env,
+        **volume,
+        "PATH": os.defpath,
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 class ProgramWorker:

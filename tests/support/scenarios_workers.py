@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from scenes import Scenario, Scene
@@ -9,6 +10,7 @@ from scenes import Scenario, Scene
 from factory.emulator.runpod.troubles import NoStock, SlowStart
 
 PROVISION = "factory provision demo.yaml"
+RELEASE = "factory release demo.yaml"
 ROLLBACK = "factory rollback demo.yaml"
 PYTHON = "python3 -c"
 
@@ -75,7 +77,53 @@ def slow(scene: Scene) -> None:
     scene.until(lambda: [w.status for w in scene.workers()] == ["INITIALIZING"], "a worker that starts")
 
 
+def deleted(scene: Scene) -> None:
+    """Somebody deleted the endpoint in the console."""
+    scene.call(lambda box: box.world.delete_endpoint(scene.endpoint_in(box).id))
+
+
+def broken_handler(scene: Scene) -> None:
+    """The new version's runtime finds no recipe: it joins the queue and fails every job with the reason.
+
+    `setpriv` has the kernel kill it with the tests: else it would ask a dead port for jobs for ever.
+    """
+    scene.write(env={"GREETING": "hello", "PROGRAM": f"setpriv --pdeathsig KILL {sys.executable} -u -m worker_runtime"})
+    scene.factory("provision", "demo.yaml")
+    job = scene.submit()
+    scene.until(lambda: scene.job(job).status == "FAILED", "a failed job")
+
+
+def full_volume(scene: Scene) -> None:
+    """A worker's write to its volume fails: the kernel's own ENOSPC, from /dev/full under the volume's name."""
+    folder = scene.bench.folder / "runpod-volume"
+    folder.mkdir()
+    (folder / "model.safetensors").symlink_to("/dev/full")
+    scene.set_env(PROGRAM=f"dd if=/dev/zero of={folder}/model.safetensors count=1")
+    _wait_for_ends(scene, 2)
+
+
+def stop_writing(scene: Scene) -> None:
+    """Whoever wrote is stopped."""
+    scene.factory("provision", "demo.yaml")
+
+
 SCENARIOS = (
+    Scenario("the account has no endpoint of that name", "not_deployed", RELEASE, deleted, verb="release --no-run"),
+    Scenario(
+        "every job fails at once with the same error",
+        "start_failed",
+        ROLLBACK,
+        broken_handler,
+        says="recipe",
+        verb="release --no-run",
+    ),
+    Scenario(
+        "No space left on device",
+        "disk_full",
+        "factory volumes grow demo 15",
+        full_volume,
+        prepare=stop_writing,
+    ),
     Scenario(
         "jobs wait, workers are unhealthy, nothing completes: the program ends with an error of its own",
         "crash_loop",
