@@ -11,7 +11,7 @@ from factory import settings, wiring
 from factory.commands.display import Display
 from factory.commands.history_view import show_history
 from factory.commands.output import print_json
-from factory.commands.targets import name_of
+from factory.commands.targets import file_of, name_of
 from factory.errors import CannotChange
 from factory.mending import destroy, guard, recreate, rollback
 from factory.mending.sickness import CRASH_PATIENCE_S, PULL_PATIENCE_S
@@ -21,7 +21,7 @@ from factory.wording import money_text, seconds_text
 def list_releases(target: str, as_json: bool) -> None:
     """Print what ran on an endpoint."""
     machine, name = settings.read(), name_of(target)
-    rows = rollback.listed(name, wiring.Account(machine).cloud, wiring.journal_of(machine, name))
+    rows = rollback.listed(name, wiring.Account(machine).cloud, lambda known: wiring.journal_of(machine, known))
     if as_json:
         print_json(rows)
     elif rows:
@@ -30,17 +30,20 @@ def list_releases(target: str, as_json: bool) -> None:
         click.echo(f"nothing is known to have run on {name}", err=True)
 
 
-def roll_back_one(path: Path, to: str | None, as_json: bool) -> None:
+def roll_back_one(target: str, to: str | None, as_json: bool) -> None:
     """Put an earlier release back, and print the endpoint's id."""
-    machine, file = settings.read(), recipes.load(path)
+    machine, file = settings.read(), file_of(target)
+    account = wiring.Account(machine)
+    name = file.recipe.name if file else rollback.name_of(target, account.cloud)
     with Display() as display:
         done = rollback.roll_back(
-            file,
-            wiring.Account(machine),
-            wiring.Clients(machine, file).registry,
-            wiring.journal(machine, file),
+            name,
+            file.recipe.tests if file else (),
+            account,
+            wiring.registry(machine, file),
+            wiring.journal_of(machine, name),
             to,
-            display.listener(file.recipe.name)("run"),
+            display.listener(name)("run"),
         )
     if as_json:
         print_json(done)
@@ -52,8 +55,7 @@ def recreate_one(target: str, env_file: Path | None, key: str, *, is_sure: bool,
     """Make an endpoint anew, once the user has said so, and print its old and new id."""
     machine, name = settings.read(), name_of(target)
     account = wiring.Account(machine)
-    file = recipes.load(Path(target)) if target.endswith((".yaml", ".yml")) else None
-    planned = recreate.plan(name, account.cloud, machine.home, wiring.registry(machine, file))
+    planned = recreate.plan(name, account.cloud, machine.home, wiring.registry(machine, file_of(target)))
     old_id, name = planned.recreation.old_id, planned.recreation.endpoint.name
     if not planned.is_under_way and not is_sure:
         question = f"Delete endpoint {name} ({old_id}) with its waiting jobs, and make it anew?"

@@ -6,10 +6,11 @@ doesn't go back one release further.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from factory.account import Endpoint, EndpointSpec
-from factory.errors import CannotChange, ImageNotInRegistry, TestJobFailed
+from factory.errors import CannotChange, FactoryError, ImageNotInRegistry, TestJobFailed
 from factory.journal import Journal, Past
 from factory.live import AccountDoors
 from factory.mending.history import Ran, choose, ran
@@ -17,8 +18,8 @@ from factory.mending.telling import stage
 from factory.ports import Cloud, Registry
 from factory.proving import ask, problems_in
 from factory.provisioning.desired import login_name
-from factory.recipe import RecipeFile
-from factory.records import JobAnswer, Tell
+from factory.recipe.model import Test
+from factory.records import JobAnswer, Progress, Tell
 from factory.restoring import as_past, as_template, put_back
 from factory.stages.provision import START_LIMIT_S
 from factory.stages.run import find_endpoint
@@ -35,37 +36,39 @@ class RolledBack:
     answers: tuple[JobAnswer, ...]
 
 
-def listed(name: str, cloud: Cloud, journal: Journal) -> tuple[Ran, ...]:
-    """Return what ran on the endpoint of that name, newest first; what the journal knows also when there is none."""
+def listed(name: str, cloud: Cloud, journal_of: Callable[[str], Journal]) -> tuple[Ran, ...]:
+    """Return what ran on the endpoint of that name or id, newest first; what its journal knows also when it is gone."""
     endpoint = next((e for e in cloud.endpoints() if name in (e.spec.name, e.id)), None)
     releases = cloud.releases(endpoint.id) if endpoint else ()
+    journal = journal_of(endpoint.spec.name if endpoint else name)
     return ran(journal.memory.history, endpoint, releases)
 
 
+def name_of(endpoint: str, cloud: Cloud) -> str:
+    """Return the name of the endpoint of that name or id: its journal is by that. Raises EndpointNotFound."""
+    return find_endpoint(endpoint, cloud).spec.name
+
+
 def roll_back(
-    file: RecipeFile,
+    name: str,
+    tests: Sequence[Test],
     account: AccountDoors,
     registry: Registry,
     journal: Journal,
     to: str | None,
     tell: Tell,
 ) -> RolledBack:
-    """Put an earlier release back, wait until the workers are on it, and ask the recipe's test jobs.
+    """Put an earlier release of the endpoint of that name back, wait until the workers are on it, and ask test jobs.
 
     Raises EndpointNotFound, AmbiguousName, CannotChange, ImageNotInRegistry,
     RolloutTimedOut, TestJobFailed (it runs, and fails its tests), and what the doors raise.
     """
     cloud, memory = account.cloud, journal.memory
     with stage("rollback", tell) as under_way:
-        endpoint = find_endpoint(file.recipe.name, cloud)
+        endpoint = find_endpoint(name, cloud)
         target = _target(endpoint, cloud, journal, to)
         spec = _restorable(target.endpoint, endpoint, cloud)
-        if registry.digest(spec.image) is None:
-            raise ImageNotInRegistry(
-                "the registry no longer has that release's image",
-                where=spec.image,
-                fix="go back to another one (`factory releases`, --to DIGEST), or release the recipe again",
-            )
+        _check_image(spec.image, registry, tell)
         memory.rollback = target
         journal.save()
         put_back(
@@ -78,8 +81,8 @@ def roll_back(
         )
         under_way.summary = f"endpoint {endpoint.id} runs {spec.image.rpartition('/')[2]} again"
     with stage("run", tell) as under_way:
-        answers = _proved(file, account, journal, endpoint, target, tell)
-        under_way.summary = f"{count_text(len(answers), 'job')} answered" if answers else "the recipe has no tests"
+        answers = _proved(tests, account, journal, endpoint, target, tell)
+        under_way.summary = f"{count_text(len(answers), 'job')} answered" if answers else "no test jobs to ask"
     return RolledBack(endpoint.id, spec.image, endpoint.spec.image, answers)
 
 
@@ -99,6 +102,21 @@ def _target(endpoint: Endpoint, cloud: Cloud, journal: Journal, to: str | None) 
         version=row.version,
         models=row.models,
     )
+
+
+def _check_image(image: str, registry: Registry, tell: Tell) -> None:
+    """Refuse an image that is gone; one that this machine can't ask for may be there for RunPod."""
+    try:
+        is_gone = registry.digest(image) is None
+    except FactoryError as error:
+        tell(Progress("note", "rollback", f"whether the image is still there is not known ({error.what})"))
+        return
+    if is_gone:
+        raise ImageNotInRegistry(
+            "the registry no longer has that release's image",
+            where=image,
+            fix="go back to another one (`factory releases`, --to DIGEST), or release the recipe again",
+        )
 
 
 def _restorable(spec: EndpointSpec, endpoint: Endpoint, cloud: Cloud) -> EndpointSpec:
@@ -132,10 +150,10 @@ def _restorable(spec: EndpointSpec, endpoint: Endpoint, cloud: Cloud) -> Endpoin
 
 
 def _proved(
-    file: RecipeFile, account: AccountDoors, journal: Journal, endpoint: Endpoint, target: Past, tell: Tell
+    tests: Sequence[Test], account: AccountDoors, journal: Journal, endpoint: Endpoint, target: Past, tell: Tell
 ) -> tuple[JobAnswer, ...]:
     """Ask the test jobs, and note how it ended."""
-    tests, memory = file.recipe.tests, journal.memory
+    memory = journal.memory
     answers = [ask(account.jobs, endpoint.id, test, number, tell) for number, test in enumerate(tests, 1)]
     what, found = problems_in(answers)
     live = find_endpoint(endpoint.id, account.cloud)

@@ -54,6 +54,15 @@ def test_without_a_journal_runpods_releases_tell_what_was(shop: MendShop, tmp_pa
         assert done.code == 87 and "no earlier release of it is known" in done.err and runs(shop)[0] == second
 
 
+def test_an_endpoint_is_rolled_back_by_its_id_too(shop: MendShop, tmp_path: Path) -> None:
+    """Without a recipe there are no test jobs to ask; what the journal of its name knows comes back."""
+    bench = shop.released_twice(tmp_path, "graphql")
+    assert shop.images("graphql")[0] in bench.run("releases", shop.endpoint.id, "--json").out
+    done = bench.run("rollback", shop.endpoint.id)
+    assert done.code == 0 and "no test jobs to ask" in done.err, done.err
+    assert runs(shop) == (shop.images("graphql")[0], 21, {"GREETING": "hello"})
+
+
 def test_a_beginning_of_the_digest_is_enough(shop: MendShop, tmp_path: Path) -> None:
     """--to goes back and forth; the endpoint keeps its id."""
     bench = shop.released_twice(tmp_path, "rest")
