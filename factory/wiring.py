@@ -92,10 +92,14 @@ class Clients:
 
 
 class Shared:
-    """The Hub and the registries for all recipes of one run: each asked the same thing once."""
+    """The Hub and the registries for all recipes of one run: each asked the same thing once.
 
-    def __init__(self, settings: Settings) -> None:
+    `patience_s` is for how long a registry is asked again that doesn't answer (None: as long as a deployment would).
+    """
+
+    def __init__(self, settings: Settings, *, patience_s: float | None = None) -> None:
         self._settings = settings
+        self._patience = {} if patience_s is None else {"patience_s": patience_s}
         self._registries: dict[Credentials, Registry] = {}
 
     @cached_property
@@ -112,7 +116,7 @@ class Shared:
         from factory.clients.registry import DistributionRegistry
         from factory.once import RegistryOnce
 
-        return RegistryOnce(DistributionRegistry(login_for=lambda _registry: None))
+        return RegistryOnce(DistributionRegistry(login_for=lambda _registry: None, **self._patience))
 
     def registry_for(self, credentials: Credentials) -> Registry:
         """Return any registry, as those see it who log in like this."""
@@ -120,7 +124,8 @@ class Shared:
         from factory.once import RegistryOnce
 
         if credentials not in self._registries:
-            self._registries[credentials] = RegistryOnce(DistributionRegistry(login_for=credentials.login_for))
+            registry = DistributionRegistry(login_for=credentials.login_for, **self._patience)
+            self._registries[credentials] = RegistryOnce(registry)
         return self._registries[credentials]
 
 

@@ -26,6 +26,7 @@ from factory.gathering import SAMPLES, WINDOW_S, gather
 from factory.pipeline import Line
 from factory.records import tell_nobody
 
+REGISTRY_PATIENCE_S = 0.5  # a registry that is away is a gap; nobody waits for it as a deployment would
 SAMPLE_EVERY_S = 1.0  # with --watch: often enough to see a worker that lives for two seconds
 
 
@@ -79,7 +80,7 @@ def safe_commands(findings: Iterable[Finding]) -> tuple[str, ...]:
 # --- looking ---------------------------------------------------------------------------------------------------------
 def _diagnosed(target: str, words: DiagnoseWords) -> tuple[Evidence, tuple[Finding, ...]]:
     machine = settings.read()
-    shared = wiring.Shared(machine)
+    shared = wiring.Shared(machine, patience_s=REGISTRY_PATIENCE_S)
     line = _line(Path(target), machine, shared) if target.endswith((".yaml", ".yml")) else None
     name = line.file.recipe.name if line else target
     asked = wiring.target(machine, name, line, shared, is_unbuilt=words.is_unbuilt)
