@@ -121,6 +121,7 @@ class _Filling:
                 for coming in comings:
                     self._look(coming, lying, files)
                 self._demand_room(comings, lying.values())
+                self._ask_first(comings)
                 self._bring(comings, files, Sender(self.store, self._memory, senders, self.how.part_bytes))
             except BaseException:
                 self._memory.stop()  # leaving the block waits for the threads
@@ -144,7 +145,7 @@ class _Filling:
                 return True
             self._demand_going()
             text = f"reading {file.path}, which lies there already"
-            self.tell(Progress("step", file.path, text, "started"))
+            self.tell(Progress("log", file.path, text))
             return is_right(file, self.store.read(found.path, 0, found.size_bytes))
 
         verdicts = _each(pool, is_there, coming.wanted.values())
@@ -169,6 +170,14 @@ class _Filling:
                 where=f"volume {self.volume.name}",
                 fix=f"make it larger: `factory volumes grow {self.volume.id} {_grown_gb(used_bytes + new_bytes)}`",
             )
+
+    def _ask_first(self, comings: Iterable[_Coming]) -> None:
+        """Ask the Hub for the smallest file of each model: a refusal is met before anything is written."""
+        for coming in comings:
+            with_content = [file for file in coming.missing if file.size_bytes]
+            if with_content:
+                smallest = min(with_content, key=lambda file: file.size_bytes)
+                next(iter(self.source.read(coming.place.repo, coming.place.commit, smallest)), None)
 
     # --- what comes ------------------------------------------------------------------------------------------------
     def _bring(self, comings: Sequence[_Coming], pool: ThreadPoolExecutor, sender: Sender) -> None:

@@ -154,6 +154,10 @@ def test_files_go_where_they_are_told(desk: Desk) -> None:
     assert done.out.split() == ["/runpod-volume/inputs/photo.png", "/runpod-volume/inputs/empty.txt"], done.err
     assert desk("put", "demo.yaml", "photo.png", "--to", "/runpod-volume/a b/c.png").code == 0
     assert (desk.there / "a b" / "c.png").read_bytes() == b"pixels"
+    large = bytes(range(256)) * 250_000  # in parts
+    (desk.folder / "large.bin").write_bytes(large)
+    assert desk("put", "demo.yaml", "large.bin").code == 0
+    assert (desk.there / "large.bin").read_bytes() == large
     rows = json.loads(desk("ls", "demo.yaml", "inputs", "--json").out)
     assert [(row["path"], row["size_bytes"]) for row in rows] == [("inputs/empty.txt", 0), ("inputs/photo.png", 6)]
     outside = desk("put", "demo.yaml", "photo.png", "--to", "../x")

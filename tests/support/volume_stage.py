@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Stage:
         """The volume as a worker has it mounted."""
         return Store(self.s3.folder / BUCKET)
 
-    @property
+    @cached_property
     def door(self) -> S3VolumeStore:
         """The volume as factory reaches it."""
         return door(self.s3.endpoint_url)

@@ -12,7 +12,7 @@ from fetch_worker import order, run
 from volume_stage import PART_BYTES, Stage, stage
 from weights_site import FILES, TOTAL_BYTES
 
-from factory.emulator.faults import Fault
+from factory.emulator.faults import FOREVER, Fault
 from factory.errors import AccessDenied, FactoryError, HubFailed, StoreFull, StoreMissing, VolumeBusy
 from factory.volume import layout
 from factory.volume.layout import Place
@@ -133,7 +133,7 @@ def test_a_byte_that_flips_on_its_way_never_becomes_a_file(volume: Stage) -> Non
 
 def test_a_page_instead_of_the_file_is_no_file(volume: Stage) -> None:
     """A login page that answers 200 is refused by its length."""
-    volume.site.plan(Fault("html", times=-1, path=f"*{LARGE}"))
+    volume.site.plan(Fault("html", times=FOREVER, path=f"*{LARGE}"))
     with pytest.raises(HubFailed, match="something else than the file"):
         volume.fill()
 
