@@ -1,4 +1,4 @@
-"""Say what the demo did, from what `factory release --json` (or `provision --json`) and `factory run --json` printed."""
+"""Say what the demo did, from what `factory release --json` (or `provision`) and `factory run --json` printed."""
 
 from __future__ import annotations
 
