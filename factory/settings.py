@@ -13,8 +13,8 @@ Variables:
     RUNPOD_API_BASE_URL          RunPod's management, default https://api.runpod.io
     RUNPOD_ENDPOINT_BASE_URL     RunPod's job API, default https://api.runpod.ai/v2
     RUNPOD_PATIENCE_S            seconds that one call to RunPod may take, silence and repeats included, default 60
-    RUNPOD_S3_ACCESS_KEY_ID, RUNPOD_S3_SECRET_ACCESS_KEY   keys of RunPod's S3 API (`user_…`, `rps_…`; console.runpod.io:
-                                 Settings, S3 API keys), with which `factory volumes prefill` fills a volume
+    RUNPOD_S3_ACCESS_KEY_ID, RUNPOD_S3_SECRET_ACCESS_KEY   keys of RunPod's S3 API (`user_…`, `rps_…`; console, under
+                                 S3 API keys), with which `factory volumes prefill` fills a volume
     RUNPOD_S3_ENDPOINT_URL       another S3 server, e.g. a mirror's; by default that of the volume's data centre
     DOCKERHUB_API                Docker Hub's API, default https://hub.docker.com
     FACTORY_HOME                 where factory keeps downloads and reports, default ./.factory
