@@ -124,7 +124,7 @@ def test_a_byte_that_flips_on_its_way_never_becomes_a_file(volume: Stage) -> Non
     volume.fill()
     demand_whole(volume)
     volume.door.delete(f"models/{directory(volume.site.model())}/{LARGE}")
-    volume.site.plan(Fault("flip", times=2, path=f"/_cdn*{LARGE}", after_bytes=4_000_000))
+    volume.site.plan(Fault("flip", times=FOREVER, path=f"/_cdn*{LARGE}", after_bytes=4_000_000))
     with pytest.raises(HubFailed, match="arrived damaged twice"):
         volume.fill()
     assert not volume.there(LARGE).exists()
