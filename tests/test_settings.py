@@ -91,3 +91,14 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_secrets_are_picked_by_name() -> None:
     """Only the secrets that a recipe names, and that this machine has, are handed on."""
     assert settings.secrets(["A", "B"], {"A": "1", "C": "3"}) == {"A": "1"}
+
+
+def test_keys_of_s3_are_read_and_never_shown() -> None:
+    """The pair and the other server reach their fields; a repr holds none of the keys, and no address is guessed."""
+    keys = {"RUNPOD_S3_ACCESS_KEY_ID": "user_x ", "RUNPOD_S3_SECRET_ACCESS_KEY": "rps_y\n"}
+    read = settings.read({**keys, "RUNPOD_S3_ENDPOINT_URL": "http://127.0.0.1:9000/"})
+    assert (read.s3_access_key_id, read.s3_secret_access_key) == ("user_x", "rps_y")
+    assert read.s3_url == "http://127.0.0.1:9000" and "user_x" not in repr(read) and "rps_y" not in repr(read)
+    assert settings.read(keys).s3_url is None
+    with pytest.raises(SettingsError, match="RUNPOD_S3_ENDPOINT_URL: not a base URL"):
+        settings.read({"RUNPOD_S3_ENDPOINT_URL": "s3api"})
