@@ -99,12 +99,15 @@ class Guard:
         workers = self.account.cloud.workers(endpoint_id)
         health = self.account.jobs.health(endpoint_id)
         jobs, counts = health.jobs, health.workers
+        unhealthy = max(counts.get("unhealthy", 0), sum(worker.status == "UNHEALTHY" for worker in workers))
+        # Logs take seconds to read, and one that crashes has pulled its image.
+        pulling = [w.id for w in workers if not unhealthy and self._is_pulling(endpoint_id, w)]
         look = Look(
             at_s=self.clock(),
             workers={worker.id: worker.status for worker in workers},
-            pulling=frozenset(worker.id for worker in workers if self._is_pulling(endpoint_id, worker)),
+            pulling=frozenset(pulling),
             up=counts.get("idle", 0) + counts.get("running", 0),
-            unhealthy=max(counts.get("unhealthy", 0), sum(worker.status == "UNHEALTHY" for worker in workers)),
+            unhealthy=unhealthy,
             completed=jobs.get("completed", 0),
             failed=jobs.get("failed", 0),
             queued=jobs.get("inQueue", 0),
