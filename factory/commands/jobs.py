@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from factory.commands import options
@@ -12,11 +14,24 @@ job = click.argument("job_id", metavar="JOB")
 
 @click.group()
 def jobs() -> None:
-    """List, follow, cancel, retry and purge jobs; `factory run` submits them.
+    """Submit, list, follow, cancel, retry and purge jobs; `factory run` submits one and waits.
 
     Jobs submitted from this machine are kept beyond RunPod's 30 minutes. One that was purged or has expired there ends
     here as CANCELLED or EXPIRED.
     """
+
+
+@jobs.command()
+@target
+@click.option("--input", "source", type=click.File("rb"), help="JSON of the job, or of its input alone; - reads stdin.")
+@click.option("--test", "test_name", help="Send this test of the recipe, by name or number (default: the first).")
+@click.option("--webhook", help="URL that RunPod posts the finished job to.")
+@options.as_json
+def submit(target: str, **words: Any) -> None:
+    """Submit a job, print its id and leave it running; as `factory run --detach`."""
+    from factory.commands.running import RunWords, run_job
+
+    run_job(target, RunWords(is_detached=True, **words))
 
 
 @jobs.command(name="list")

@@ -28,15 +28,15 @@ PAYLOAD_KEYS = frozenset({"input", "webhook", "policy"})
 class RunWords:
     """What was typed after `factory run TARGET`."""
 
-    source: IO[bytes] | None
-    test_name: str | None
-    is_sync: bool
-    is_streamed: bool
-    is_detached: bool
-    webhook: str | None
-    timeout_s: float | None
-    folder: Path | None
-    as_json: bool
+    source: IO[bytes] | None = None
+    test_name: str | None = None
+    is_sync: bool = False
+    is_streamed: bool = False
+    is_detached: bool = False
+    webhook: str | None = None
+    timeout_s: float | None = None
+    folder: Path | None = None
+    as_json: bool = False
 
 
 def run_job(target: str, words: RunWords) -> None:

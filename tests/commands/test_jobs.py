@@ -63,8 +63,8 @@ def states(factory: Factory, name: str) -> dict[str, str]:
 
 
 def test_a_job_from_submission_to_its_output(factory: Factory) -> None:
-    """Detached, followed to its end, looked at again, and listed with its times."""
-    job_id = factory("run", "demo", "--detach", job={"a": 1}).out.strip()
+    """Submitted, followed to its end, looked at again, and listed with its times."""
+    job_id = factory("jobs", "submit", "demo", job={"a": 1}).out.strip()
     watched = factory("jobs", "watch", "demo", job_id)
     assert watched.code == 0 and json.loads(watched.out) == {"got": {"a": 1}}
     looked = factory("jobs", "status", "demo", job_id)
