@@ -4,6 +4,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 RECIPES ?= $(wildcard recipes/*.yaml)
+# Tests wait more than they compute, for workers and rollouts: two processes a core.
+PROCESSES ?= $(shell echo $$(( 2 * $$(nproc) )))
 WITH_ENGINE := eval "$$(scripts/engine env)" &&
 PYTHON_FILES := factory worker_runtime tests benchmarks scripts/engine scripts/private_engine scripts/docs.py scripts/demo_summary.py
 
@@ -49,7 +51,7 @@ recipe:
 .PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-plan bench-emulator bench-operate
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
-	@$(WITH_ENGINE) $(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	@$(WITH_ENGINE) $(BIN)/pytest -n $(PROCESSES) --dist loadgroup $(ARGS)
 test-fast: install-dev ## The tests that need no engine; ARGS="-k word"
 	@$(BIN)/pytest -m "not engine" $(ARGS)
 test-handlers: .venv-handlers/.installed ## The torch handlers on the CPU, with tiny models (a venv of its own: torch is large)
