@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cmp_to_key
 from typing import Any, Literal
 
 from factory.account import Endpoint, EndpointSpec, Release
@@ -73,7 +74,7 @@ def ran(history: Sequence[Past], endpoint: Endpoint | None, releases: Sequence[R
             theirs.remove(twin)
             row = replace(row, version=twin.version, changes=twin.changes, worker_count=twin.worker_count)
         rows.append(row)
-    rows = sorted([*rows, *theirs], key=lambda row: -row.at)
+    rows = sorted([*rows, *theirs], key=cmp_to_key(_newer_first))
     here = _position(rows, endpoint.spec, ("release", "rollback", "elsewhere")) if endpoint else None
     return tuple(replace(row, is_current=number == here) for number, row in enumerate(rows))
 
@@ -205,6 +206,13 @@ def _is_same(one: Ran, other: Ran) -> bool:
     if one.endpoint is None or other.endpoint is None:
         return False
     return _rolling(one.endpoint) == _rolling(other.endpoint)
+
+
+def _newer_first(one: Ran, other: Ran) -> int:
+    """Compare two releases: by version where both have one, since RunPod tells its times in whole seconds."""
+    if one.endpoint_id == other.endpoint_id and one.version and other.version and one.version != other.version:
+        return other.version - one.version
+    return (one.at < other.at) - (one.at > other.at)
 
 
 def _position(

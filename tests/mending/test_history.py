@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -171,6 +172,19 @@ def test_the_journal_goes_before_runpods_words() -> None:
     rows = ran([past(0, "a")], endpoint(now), theirs)
     assert sorted((row.version or 0, row.kind) for row in rows) == [(1, "release"), (2, "elsewhere"), (3, "elsewhere")]
     assert [row.image for row in rows if row.is_current] == [now.image]
+    assert choose(rows, now, None).image == spec("a").image
+
+
+def test_versions_order_what_times_in_whole_seconds_cannot() -> None:
+    """RunPod cuts its times: the later of two releases within a second would seem to come before the journal's."""
+    now = spec("b")
+    theirs = (
+        Release(2, "2026-11-21T10:00:00Z", 0, (("template.imageName", spec("a").image, now.image),)),
+        Release(1, "2026-11-21T10:00:00Z", 0),
+    )
+    tested_at = datetime(2026, 11, 21, 10, 0, 0, 700_000, tzinfo=UTC).timestamp()
+    rows = ran([replace(A, at=tested_at)], endpoint(now), theirs)
+    assert [(row.version, row.kind, row.is_current) for row in rows] == [(2, "elsewhere", True), (1, "release", False)]
     assert choose(rows, now, None).image == spec("a").image
 
 
