@@ -69,6 +69,10 @@ class Queue:
         """Cancel a job."""
         self.runpod.call(lambda box: box.jobs.cancel(self.endpoint, job.id))
 
+    def has_begun(self, job: Job) -> bool:
+        """Has the worker begun a job? Before that the SDK forgets a stop of it, though it was handed out."""
+        return f'"requestId": "{job.id}", "message": "Started."' in self.log.read_text()
+
     def until(self, condition: Callable[[], Any]) -> None:
         """Wait for something that the worker is about to cause."""
         end = time.monotonic() + WAIT_S
@@ -163,7 +167,7 @@ def test_concurrency(queues: dict[str, Queue]) -> None:
     """A worker that takes four at once has them all in progress, by batch takes."""
     queue = queues["concurrent"]
     jobs = [queue.submit({"n": number, "sleep_s": 60}) for number in range(4)]
-    queue.until(lambda: all(job.status == "IN_PROGRESS" for job in jobs))
+    queue.until(lambda: all(queue.has_begun(job) for job in jobs))
     paths = {call.path for call in queue.runpod.calls}
     assert any("/job-take-batch/" in path for path in paths)
     for job in jobs:
@@ -174,8 +178,7 @@ def test_cancel(queues: dict[str, Queue]) -> None:
     """A cancelled job is stopped by job-stop, and the worker goes on with the next."""
     queue = queues["concurrent"]
     job = queue.submit({"sleep_s": 60})
-    # Handed out is not begun: the SDK forgets the stop of a job that it doesn't have in hand yet.
-    queue.until(lambda: f'"requestId": "{job.id}", "message": "Started."' in queue.log.read_text())
+    queue.until(lambda: queue.has_begun(job))
     queue.cancel(job)
     assert queue.run({"n": 1})["output"] == {"n": 1}
     queue.until(lambda: "Job stopped." in queue.log.read_text())
