@@ -13,6 +13,7 @@ from factory.ledger import Entry, Ledger
 from factory.ports import Cloud, Jobs
 from factory.records import Progress, Tell
 from factory.stages.run import find_endpoint, finished, run, watching
+from factory.telling import stage
 
 Way = Literal["wait", "sync", "stream", "detach"]
 
@@ -45,8 +46,8 @@ def send(
     `wait` and `sync` end with the job; `stream` hands every chunk to `on_chunk` and ends with the job; `detach` returns
     the job as it was queued. The job is noted in the ledger, whatever becomes of it.
     """
-    tell(Progress("stage", "run", "", "started"))
-    try:
+    with stage("run", tell) as under_way:
+        under_way.summary = "no result"
         endpoint = find_endpoint(name, doors.cloud)
         note = _Noted(endpoint.id, endpoint.spec.name, ledger)
         if way == "detach":
@@ -58,10 +59,7 @@ def send(
             result = run(
                 doors.jobs, endpoint.id, request, timeout_s=timeout_s, is_sync=way == "sync", tell=tell, on_seen=note
             )
-    except BaseException:
-        tell(Progress("stage", "run", "no result", "failed"))
-        raise
-    tell(Progress("stage", "run", _summary(result), "done"))
+        under_way.summary = _summary(result)
     return endpoint.id, result
 
 

@@ -20,6 +20,7 @@ LAYERS = {
         "factory.pipeline",
         "factory.beside",
         "factory.live",
+        "factory.telling",
         "factory.mending",
         "factory.releasing",
         "factory.overseeing",
@@ -107,6 +108,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.mending": [
+        "factory.telling",
         "factory.mending",
         "factory.proving",
         "factory.restoring",
@@ -139,6 +141,7 @@ LAYERS = {
         "factory.account",
     ],
     "factory.live": [
+        "factory.telling",
         "factory.ledger",
         "factory.stages",
         "factory.ports",
@@ -265,6 +268,7 @@ LAYERS = {
     "factory.ports": ["factory.records", "factory.account"],
     "factory.account": [],
     "factory.results": ["factory.errors"],
+    "factory.telling": ["factory.records"],
     "factory.ledger": ["factory.account", "factory.errors"],
     "factory.journal": ["factory.account", "factory.records"],
     "factory.records": [],

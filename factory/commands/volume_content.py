@@ -19,7 +19,8 @@ from factory.commands.tables import new_grid, open_console
 from factory.errors import AmbiguousName, StoreMissing, WeightsWrong
 from factory.pipeline import Line
 from factory.recipe.load import RecipeFile
-from factory.records import Progress, Tell
+from factory.records import Tell
+from factory.telling import stage
 from factory.volume import putting
 from factory.volume.inventory import Inventory, ModelThere, take_stock
 from factory.volume.prefill import Filled, How, prefill
@@ -66,7 +67,7 @@ def put_files(path: Path, volume: str | None, files: Sequence[Path], to: str | N
     """Write files of this machine to the volume."""
     chosen = _chosen(path, volume)
     store = wiring.volume_store(chosen.machine, chosen.volume)
-    with _told(chosen.name, "put") as told:
+    with _display() as display, stage("put", display.listener(chosen.name)("provision")) as told:
         done = putting.put(files, to, store, told.tell)
         total_bytes = sum(one.size_bytes for one in done)
         told.summary = f"{count_text(len(done), 'file')}, {size_text(total_bytes)}"
@@ -82,13 +83,13 @@ def prefill_volume(path: Path, volume: str | None, checks_ready: bool, as_json: 
     chosen = _chosen(path, volume)
     store = wiring.volume_store(chosen.machine, chosen.volume)
     source = wiring.weight_source(chosen.machine)
-    with _line(chosen) as (line, told):
+    with _line(chosen) as (line, tell):
         models = line.models
-        with told("prefill") as walk:
+        with stage("prefill", tell) as told:
             filled = prefill(
-                chosen.name, models, chosen.volume, store, source, walk.tell, How(checks_ready=checks_ready)
+                chosen.name, models, chosen.volume, store, source, told.tell, How(checks_ready=checks_ready)
             )
-            walk.summary = _summary(filled)
+            told.summary = _summary(filled)
     if as_json:
         print_json(filled)
         return
@@ -100,12 +101,12 @@ def verify_volume(path: Path, volume: str | None, as_json: bool) -> None:
     """Read every digest again, and exit with 117 when one is wrong."""
     chosen = _chosen(path, volume)
     store = wiring.volume_store(chosen.machine, chosen.volume)
-    with _line(chosen) as (line, told):
+    with _line(chosen) as (line, tell):
         models = line.models
-        with told("verify") as walk:
-            found = verify(chosen.name, models, chosen.volume, store, walk.tell)
+        with stage("verify", tell) as told:
+            found = verify(chosen.name, models, chosen.volume, store, told.tell)
             read = f"{count_text(len(found.files), 'file')}, {size_text(found.read_bytes)} read"
-            walk.summary = f"{read}, {len(found.wrong)} wrong" if found.wrong else f"{read}, all right"
+            told.summary = f"{read}, {len(found.wrong)} wrong" if found.wrong else f"{read}, all right"
     if as_json and not found.wrong:
         print_json(found)
     _demand_right(found, chosen, path)
@@ -147,47 +148,14 @@ def _chosen(path: Path, named: str | None) -> Chosen:
 
 
 # --- progress ----------------------------------------------------------------------------------------------------
-@dataclass(slots=True)
-class _Walk:
-    """Something under way on the display, and the words that it ends with."""
-
-    tell: Tell
-    summary: str = ""
-
-
-class _Walks:
-    """Makes a walk of a block: its begin, end and time are shown."""
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[_Walk]:
-        """Show `name` while the block runs."""
-        walk = _Walk(self._tell)
-        self._tell(Progress("stage", name, "", "started"))
-        try:
-            yield walk
-        except BaseException:
-            self._tell(Progress("stage", name, "", "failed"))
-            raise
-        self._tell(Progress("stage", name, walk.summary, "done"))
-
-
 @contextmanager
-def _line(chosen: Chosen) -> Iterator[tuple[Line, _Walks]]:
+def _line(chosen: Chosen) -> Iterator[tuple[Line, Tell]]:
     """Put the recipe on the road as far as its models, with the display while the block runs."""
     clients = wiring.Clients(chosen.machine, chosen.file)
     with _display() as display:
         listener = display.listener(chosen.name)
         line = Line(chosen.file, clients, wiring.machine(chosen.machine, chosen.file), listener)
-        yield line, _Walks(listener("provision"))
-
-
-@contextmanager
-def _told(name: str, what: str) -> Iterator[_Walk]:
-    with _display() as display, _Walks(display.listener(name)("provision"))(what) as walk:
-        yield walk
+        yield line, listener("provision")
 
 
 def _display() -> Display:

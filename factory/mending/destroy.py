@@ -13,7 +13,6 @@ from typing import TypeVar
 from factory.account import Endpoint, Login, Template, Volume
 from factory.errors import AmbiguousName, CannotChange
 from factory.journal import Journal
-from factory.mending.telling import stage
 from factory.ports import Cloud
 from factory.provisioning.costs import Costs, costs, volume_usd_per_month
 from factory.provisioning.desired import Desired, login_name
@@ -23,6 +22,7 @@ from factory.records import Progress, Tell
 from factory.references import with_prefix
 from factory.restoring import as_template
 from factory.stages.provision import observe
+from factory.telling import stage
 from factory.wording import money_text
 
 T = TypeVar("T", Endpoint, Template, Volume)

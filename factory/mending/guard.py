@@ -14,10 +14,10 @@ from factory.account import CloudWorker, Endpoint
 from factory.errors import FactoryError, GuardStopped
 from factory.live import AccountDoors
 from factory.mending.sickness import CRASH_PATIENCE_S, PULL_PATIENCE_S, Look, Sickness, is_pull_pending, judge
-from factory.mending.telling import stage
 from factory.records import Progress, Tell
 from factory.restoring import template_behind
 from factory.stages.run import find_endpoint
+from factory.telling import stage
 from factory.wording import count_text, seconds_text
 
 LOOK_EVERY_S = 3.0

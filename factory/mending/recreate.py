@@ -15,11 +15,11 @@ from factory.account import Endpoint
 from factory.errors import AmbiguousName, CannotChange, CloudRefused, FactoryError, ImageNotInRegistry, PreflightFailed
 from factory.journal import Journal, Recreation
 from factory.mending import env_file
-from factory.mending.telling import stage
 from factory.ports import Cloud, Registry
 from factory.records import Progress, Tell
 from factory.restoring import as_template, template_behind
 from factory.stages.run import find_endpoint
+from factory.telling import stage
 
 LEAST_BALANCE_USD = 0.01  # RunPod refuses to make an endpoint below it (its own words, recorded 2026)
 

@@ -14,7 +14,6 @@ from factory.errors import CannotChange, FactoryError, ImageNotInRegistry, TestJ
 from factory.journal import Journal, Past
 from factory.live import AccountDoors
 from factory.mending.history import Ran, choose, ran
-from factory.mending.telling import stage
 from factory.ports import Cloud, Registry
 from factory.proving import ask, problems_in
 from factory.provisioning.desired import login_name
@@ -23,6 +22,7 @@ from factory.records import JobAnswer, Progress, Tell
 from factory.restoring import as_past, as_template, put_back
 from factory.stages.provision import START_LIMIT_S
 from factory.stages.run import find_endpoint
+from factory.telling import stage
 from factory.wording import count_text
 
 
