@@ -179,7 +179,7 @@ def target(settings: Settings, name: str, line: Line | None, shared: Shared, *, 
         look=_look(settings, credentials, shared, is_unbuilt),
         registry=shared.registry_for(credentials),
         line=line,
-        memory=journal(settings, line.file).memory if line else None,
+        memory=journal(settings, line.file.recipe.name).memory if line else None,
         store=partial(volume_store, settings) if settings.s3_access_key_id else None,
     )
 
@@ -222,15 +222,8 @@ def ledger(settings: Settings) -> Ledger:
     return Ledger(settings.home / "jobs.sqlite")
 
 
-def journal(settings: Settings, file: RecipeFile) -> Journal:
-    """Return what a recipe's releases from this machine remember."""
-    from factory.journal import Journal
-
-    return Journal.read(settings.home, file.recipe.name)
-
-
-def journal_of(settings: Settings, name: str) -> Journal:
-    """Return what is remembered of the endpoint of that name, whether a recipe made it or not."""
+def journal(settings: Settings, name: str) -> Journal:
+    """Return what is remembered of the endpoint of that name (a recipe's is the recipe's), whoever made it."""
     from factory.journal import Journal
 
     return Journal.read(settings.home, name)

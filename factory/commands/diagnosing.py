@@ -6,24 +6,23 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
-from rich.console import Console
 
-from factory import recipe as recipes
 from factory import settings, wiring
 from factory.commands.diagnosis_view import as_record, show
+from factory.commands.display import waiting
 from factory.commands.output import print_json
 from factory.commands.tables import open_console
+from factory.commands.targets import file_of
 from factory.diagnosis.evidence import Evidence
 from factory.diagnosis.finding import Finding
 from factory.diagnosis.rules import diagnose
 from factory.errors import DiagnoseError, DiagnoseWarned, EndpointNotFound
 from factory.gathering import SAMPLES, WINDOW_S, gather
 from factory.pipeline import Line
+from factory.recipe import RecipeFile
 from factory.records import tell_nobody
 
 REGISTRY_PATIENCE_S = 0.5  # a registry that is away is a gap; nobody waits for it as a deployment would
@@ -81,12 +80,13 @@ def safe_commands(findings: Iterable[Finding]) -> tuple[str, ...]:
 def _diagnosed(target: str, words: DiagnoseWords) -> tuple[Evidence, tuple[Finding, ...]]:
     machine = settings.read()
     shared = wiring.Shared(machine, patience_s=REGISTRY_PATIENCE_S)
-    line = _line(Path(target), machine, shared) if target.endswith((".yaml", ".yml")) else None
+    file = file_of(target)
+    line = _line(file, machine, shared) if file else None
     name = line.file.recipe.name if line else target
     asked = wiring.target(machine, name, line, shared, is_unbuilt=words.is_unbuilt)
     window_s = words.watch_s or WINDOW_S
     samples = max(SAMPLES, round(window_s / SAMPLE_EVERY_S) + 1) if words.watch_s else SAMPLES
-    with _waiting(f"looking at {name}"):
+    with waiting(f"looking at {name}"):
         evidence = gather(asked, samples=samples, window_s=window_s)
     if evidence.endpoint is None and line is None:
         raise EndpointNotFound(
@@ -97,16 +97,9 @@ def _diagnosed(target: str, words: DiagnoseWords) -> tuple[Evidence, tuple[Findi
     return evidence, diagnose(evidence)
 
 
-def _line(path: Path, machine: settings.Settings, shared: wiring.Shared) -> Line:
-    file = recipes.load(path)
+def _line(file: RecipeFile, machine: settings.Settings, shared: wiring.Shared) -> Line:
     clients = wiring.Clients(machine, file, shared)
     return Line(file, clients, wiring.machine(machine, file), lambda _stage: tell_nobody)
-
-
-def _waiting(text: str) -> AbstractContextManager[object]:
-    """Show on a terminal that something is under way."""
-    console = Console(stderr=True)
-    return console.status(text) if console.is_terminal and sys.stdout.isatty() else nullcontext()
 
 
 # --- mending ---------------------------------------------------------------------------------------------------------

@@ -5,9 +5,11 @@ On a terminal it redraws in place; elsewhere it prints plain lines. Always on st
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from factory.wording import seconds_text, size_text
 
 if TYPE_CHECKING:
     from factory.pipeline import Stage
+
 
 TICKS = {"done": ("✓", "green"), "cached": ("✓", "green"), "failed": ("✗", "red")}
 
@@ -134,3 +137,9 @@ class Display:
         stage = Text.assemble(f"{recipe} ", (f"{task.stage:9}", "bold"))
         row.add_row(self._spinner, stage, Text(task.text), Text(task.bytes_text, "cyan"), Text(took, "dim"))
         return row
+
+
+def waiting(text: str) -> AbstractContextManager[object]:
+    """Show on a terminal that something is under way, while the block runs; nothing elsewhere."""
+    console = Console(stderr=True)
+    return console.status(text) if console.is_terminal and sys.stdout.isatty() else nullcontext()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import click
 from rich.text import Text
 
-from factory import recipe as recipes
 from factory import settings, wiring
 from factory.account import Endpoint, JobResult
 from factory.commands.display import Display
 from factory.commands.output import print_json
 from factory.commands.tables import new_grid, open_console
+from factory.commands.targets import name_of
 from factory.errors import JobCancelled
 from factory.ledger import Ledger
 from factory.live import again, empty, find, follow, look, reconcile
@@ -25,9 +24,7 @@ STYLES = {"COMPLETED": "green", "FAILED": "red", "TIMED_OUT": "red", "CANCELLED"
 
 def _open(target: str) -> tuple[wiring.Account, Ledger, Endpoint]:
     """Find what was named: an endpoint by its recipe, name or id."""
-    is_recipe = target.endswith((".yaml", ".yml"))
-    name = recipes.load(Path(target)).recipe.name if is_recipe else target
-    machine = settings.read()
+    name, machine = name_of(target), settings.read()
     account = wiring.Account(machine)
     return account, wiring.ledger(machine), find(account, name)
 

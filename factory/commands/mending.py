@@ -21,7 +21,7 @@ from factory.wording import money_text, seconds_text
 def list_releases(target: str, as_json: bool) -> None:
     """Print what ran on an endpoint."""
     machine, name = settings.read(), name_of(target)
-    rows = rollback.listed(name, wiring.Account(machine).cloud, lambda known: wiring.journal_of(machine, known))
+    rows = rollback.listed(name, wiring.Account(machine).cloud, lambda known: wiring.journal(machine, known))
     if as_json:
         print_json(rows)
     elif rows:
@@ -41,7 +41,7 @@ def roll_back_one(target: str, to: str | None, as_json: bool) -> None:
             file.recipe.tests if file else (),
             account,
             wiring.registry(machine, file),
-            wiring.journal_of(machine, name),
+            wiring.journal(machine, name),
             to,
             display.listener(name)("run"),
         )
@@ -112,7 +112,7 @@ def destroy_one(
         _confirm(doomed, confirm, is_sure)
     with Display() as display:
         removed = destroy.destroy(
-            doomed, cloud, wiring.journal(machine, file), display.listener(file.recipe.name)("run")
+            doomed, cloud, wiring.journal(machine, file.recipe.name), display.listener(file.recipe.name)("run")
         )
     if as_json:
         print_json({"removed": removed, "usd_per_month": doomed.usd_per_month})

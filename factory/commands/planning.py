@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from rich.console import Console
 from factory import recipe as recipes
 from factory import settings, wiring
 from factory.beside import Beside
-from factory.commands.display import Display
+from factory.commands.display import Display, waiting
 from factory.commands.output import print_json
 from factory.commands.plan_view import show
 from factory.commands.saying import say
@@ -47,7 +46,8 @@ class Job:
 
 def plan_recipes(paths: Sequence[Path], as_json: bool) -> None:
     """Plan recipes, print what would happen, and exit with 0 (nothing), 4 (changes) or the first error's code."""
-    jobs = _planned(paths, wiring.Account(settings.read()), settings.read())
+    machine = settings.read()
+    jobs = _planned(paths, wiring.Account(machine), machine)
     if as_json:
         print_json([_record(job) for job in jobs])
     else:
@@ -130,7 +130,7 @@ def _planned(
     jobs = [_load(path, machine, shared, beside) for path in paths]
     loaded = [(job, job.line) for job in jobs if job.line is not None]
     cloud = account.cloud
-    with _waiting(f"looking at the account and {len(loaded)} recipe(s)"):
+    with waiting(f"looking at the account and {len(loaded)} recipe(s)"):
         found = plan_all(
             [line for _, line in loaded],
             cloud,
@@ -160,12 +160,6 @@ def _keep_notes(notes: list[str]) -> Callable[[Stage], Tell]:
             notes.append(progress.text)
 
     return lambda _stage: hear
-
-
-def _waiting(text: str) -> AbstractContextManager[object]:
-    """Show on a terminal that something is under way."""
-    console = Console(stderr=True)
-    return console.status(text) if console.is_terminal and sys.stdout.isatty() else nullcontext()
 
 
 def _record(job: Job) -> dict[str, object]:

@@ -42,7 +42,7 @@ def release_one(
         release = Release(
             line,
             account,
-            wiring.journal(machine, file),
+            wiring.journal(machine, file.recipe.name),
             wiring.image_look(machine, file, shared),
             clients.credentials.login_for,
             runs=runs,

@@ -10,11 +10,11 @@ from typing import IO, Any
 
 import click
 
-from factory import recipe as recipes
 from factory import settings, wiring
 from factory.account import JobRequest, JobResult
 from factory.commands.display import Display
 from factory.commands.output import print_json
+from factory.commands.targets import file_of
 from factory.errors import JobRefused
 from factory.live import Way, send
 from factory.recipe import RecipeFile, Test
@@ -42,7 +42,7 @@ class RunWords:
 def run_job(target: str, words: RunWords) -> None:
     """Find the endpoint, send the job, show it, print its output."""
     way = _way(words)
-    file = recipes.load(Path(target)) if target.endswith((".yaml", ".yml")) else None
+    file = file_of(target)
     name = file.recipe.name if file else target
     request, timeout_s = _request(file, words)
     machine = settings.read()
