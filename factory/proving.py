@@ -20,7 +20,7 @@ def ask(jobs: Jobs, endpoint_id: str, test: Test, number: int, tell: Tell) -> Jo
     One that nobody answers in the test's time is cancelled and has a problem. Raises what the port raises beside.
     """
     name = test.name or str(number)
-    ids: list[str] = []
+    ids: set[str] = set()
     try:
         result = run(
             jobs,
@@ -28,7 +28,7 @@ def ask(jobs: Jobs, endpoint_id: str, test: Test, number: int, tell: Tell) -> Jo
             JobRequest(test.input),
             timeout_s=test.timeout_s,
             tell=tell,
-            on_seen=lambda job: ids.append(job.id),
+            on_seen=lambda job: ids.add(job.id),
             sick_s=SICK_S,
         )
     except JobFailed as error:
@@ -53,9 +53,9 @@ def problems_in(answers: list[JobAnswer]) -> tuple[str, tuple[str, ...]]:
     return f"{len(failed)} of {count_text(len(answers), 'test job')} failed: {'; '.join(found)}", found
 
 
-def _drop(jobs: Jobs, endpoint_id: str, job_ids: list[str]) -> None:
+def _drop(jobs: Jobs, endpoint_id: str, job_ids: set[str]) -> None:
     """Cancel a test job that nobody waits for any more; that it can't be is no news beside why."""
-    for job_id in set(job_ids):
+    for job_id in job_ids:
         try:
             jobs.cancel(endpoint_id, job_id)
         except FactoryError:

@@ -87,12 +87,15 @@ class Release:
 
     def _foresee(self) -> None:
         """Find what is in the way at RunPod (balance, quota, pools, secrets) before minutes go into a build."""
-        line = self.line
-        observed = observe(self.account.cloud, with_models=wants_cached(line.file.recipe))
-        image = ImageState(line.context.reference, is_pushed=False)
-        planned = plan(line.file.recipe, disks_for(line, image, observed), image, observed, models=line.models)
+        planned = self._plan(ImageState(self.line.context.reference, is_pushed=False))
         if blocker := planned.blocker(is_replacing=self.is_replacing):
             raise blocker
+
+    def _plan(self, image: ImageState) -> Plan:
+        """Look at the account, and say what would happen with this image."""
+        line = self.line
+        observed = observe(self.account.cloud, with_models=wants_cached(line.file.recipe))
+        return plan(line.file.recipe, disks_for(line, image, observed), image, observed, models=line.models)
 
     def _verified(self, pushed: PushedImage) -> None:
         """Prove the image unless this digest was proved before."""
@@ -109,10 +112,7 @@ class Release:
     def _provisioned(self, pushed: PushedImage) -> Deployment:
         line = self.line
         with line.stage("provision") as stage:
-            observed = observe(self.account.cloud, with_models=wants_cached(line.file.recipe))
-            image = self.look(line, pushed)
-            disks = disks_for(line, image, observed)
-            planned = plan(line.file.recipe, disks, image, observed, models=line.models)
+            planned = self._plan(self.look(line, pushed))
             for finding in planned.findings:
                 if finding.severity == "warning":
                     stage.tell(Progress("note", "provision", finding.sentence))
