@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Generic, TypeVar
 
 from factory.errors import FactoryError
@@ -12,38 +13,45 @@ from factory.errors import FactoryError
 T = TypeVar("T")
 
 
+def in_thread(question: Callable[[], T]) -> Future[T]:
+    """Begin a question in a thread that nobody waits for: a service that hangs must not keep the command from ending.
+
+    The future has the answer, or what the question raised.
+    """
+    future: Future[T] = Future()
+
+    def answer() -> None:
+        try:
+            future.set_result(question())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=answer, name="asking", daemon=True).start()
+    return future
+
+
 class Answer(Generic[T]):
-    """The answer to one question, once it is there. `error` is why there is none."""
+    """The answer to one question, once it is there. `wait_s` says how long it may still take."""
 
     def __init__(self, call: Callable[[], T], wait_s: Callable[[], float]) -> None:
-        self._call = call
+        self._future = in_thread(call)
         self._wait_s = wait_s
-        self._value: T | None = None
-        self.error: FactoryError | None = None
-        self._bug: Exception | None = None
-        # A thread that nobody waits for: a service that hangs must not keep the command from ending.
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self._thread.start()
-
-    def _ask(self) -> None:
-        try:
-            self._value = self._call()
-        except FactoryError as error:
-            self.error = error
-        except Exception as bug:
-            self._bug = bug
 
     def value(self) -> T | None:
-        """Wait for the answer; None when it can't be had, or not in time."""
-        self._thread.join(max(0.0, self._wait_s()))
-        if self._bug:
-            raise self._bug
-        return self._value
+        """Wait for the answer; None when it can't be had, or not in time. Raises what is no FactoryError: a bug."""
+        wait([self._future], max(0.0, self._wait_s()))
+        return None if self.is_late or self.error else self._future.result()
+
+    @property
+    def error(self) -> FactoryError | None:
+        """Why there is no answer; None while it is awaited."""
+        error = None if self.is_late else self._future.exception()
+        return error if isinstance(error, FactoryError) else None
 
     @property
     def is_late(self) -> bool:
         """Is it still awaited?"""
-        return self._thread.is_alive()
+        return not self._future.done()
 
 
 class Asking:

@@ -69,6 +69,7 @@ LAYERS = {
         "factory.errors",
     ],
     "factory.overseeing": [
+        "factory.questions.in_thread",
         "factory.overseeing",
         "factory.overview",
         "factory.deploying",

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from factory.errors import FactoryError, Interrupted
 from factory.overview.gap import Gap
+from factory.questions import in_thread
 
 T = TypeVar("T")
 AT_ONCE = 16
@@ -37,17 +38,12 @@ class Asking:
 
     def start(self, question: Callable[[], T]) -> Future[T]:
         """Begin a question whose errors are its result's."""
-        future: Future[T] = Future()
 
-        def answer() -> None:
+        def answer() -> T:
             with self._places:
-                try:
-                    future.set_result(question())
-                except BaseException as error:
-                    future.set_exception(error)
+                return question()
 
-        threading.Thread(target=answer, name="asking", daemon=True).start()
-        return future
+        return in_thread(answer)
 
     def here(self, what: str, question: Callable[[], T]) -> T | None:
         """Ask in this thread."""
