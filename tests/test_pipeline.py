@@ -7,35 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine
-from fake_hub import FakeHub, FakeRegistry
+from fake_doors import BASE, DIGEST, FakeDoors
 
 from factory import recipe
 from factory.errors import CheckError, ImageNotInRegistry, RepoNotFound, VolumeTooSmall
 from factory.pipeline import Line, Machine
-from factory.ports import ImageDirectory
-from factory.records import HubTag, Progress
-
-BASE = "python:3.11-slim-bookworm"
-DIGEST = "sha256:" + "ab" * 32
-
-
-class NoDirectory:
-    """Docker Hub's API, which these tests never ask."""
-
-    def tag(self, repository: str, tag: str) -> HubTag:
-        """Refuse."""
-        raise AssertionError("nobody should ask")
-
-
-@dataclass
-class Doors:
-    """Every door in memory."""
-
-    hub: FakeHub = field(default_factory=FakeHub)
-    engine: FakeEngine = field(default_factory=FakeEngine)
-    registry: FakeRegistry = field(default_factory=lambda: FakeRegistry({BASE: DIGEST}))
-    directory: ImageDirectory = field(default_factory=NoDirectory)
+from factory.records import Progress
 
 
 @dataclass
@@ -43,7 +20,7 @@ class Road:
     """A recipe on the road, with what it told."""
 
     folder: Path
-    doors: Doors = field(default_factory=Doors)
+    doors: FakeDoors = field(default_factory=FakeDoors)
     told: list[tuple[str, Progress]] = field(default_factory=list)
     machine: Machine = field(default_factory=lambda: Machine(home=Path("unset")))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from fake_cloud import FakeCloud
-from fake_engine import FakeEngine
-from fake_hub import COMMIT, FakeHub, FakeRegistry
+from fake_doors import FakeDoors
+from fake_hub import COMMIT
 from fake_jobs import FakeJobs, completed
 
 from factory import recipe
@@ -17,32 +17,12 @@ from factory.account import JobRequest, JobResult
 from factory.errors import PreflightFailed, ReleaseRolledBack, ReleaseStopped, TestJobFailed
 from factory.journal import Journal
 from factory.pipeline import Line, Machine
-from factory.ports import ImageDirectory
 from factory.provisioning.observed import ImageState
-from factory.records import GB, HubTag, ImageSize, Progress, PushedImage
+from factory.records import GB, ImageSize, Progress, PushedImage
 from factory.releasing import Release
 
-BASE = "python:3.11-slim-bookworm"
 SIZE = ImageSize(150_000_000, 420_000_000, is_exact=True)
 RIGHT, WRONG = completed({"a": 1}), completed({"a": 2})
-
-
-class NoDirectory:
-    """Docker Hub's API, which these tests never ask."""
-
-    def tag(self, repository: str, tag: str) -> HubTag:
-        """Refuse."""
-        raise AssertionError("nobody should ask")
-
-
-@dataclass
-class Doors:
-    """Every door in memory."""
-
-    hub: FakeHub = field(default_factory=FakeHub)
-    engine: FakeEngine = field(default_factory=FakeEngine)
-    registry: FakeRegistry = field(default_factory=lambda: FakeRegistry({BASE: "sha256:" + "ab" * 32}))
-    directory: ImageDirectory = field(default_factory=NoDirectory)
 
 
 @dataclass
@@ -58,7 +38,7 @@ class Bench:
     """A recipe, an account and a journal; images are in the registry and proved already."""
 
     folder: Path
-    doors: Doors = field(default_factory=Doors)
+    doors: FakeDoors = field(default_factory=FakeDoors)
     account: Account = field(default_factory=Account)
     ended: dict[str, str] = field(default_factory=dict)
 

@@ -25,13 +25,6 @@ def served() -> Iterator[Emulated]:
 
 
 @pytest.fixture
-def runpod(served: Emulated) -> Emulated:
-    """An empty account."""
-    served.empty()
-    return served
-
-
-@pytest.fixture
 def client(runpod: Emulated) -> Iterator[GraphqlClient]:
     """A client that loses patience soon."""
     with RunPodClient(runpod.url, KEY, timeout_s=2.0, patience_s=0.7) as http:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from runpod_box import KEY, Emulated, a_template, an_endpoint, emulated
+from runpod_box import KEY, Emulated, a_template, an_endpoint
 
 from factory.account import Endpoint, EndpointSpec, Rollout, Template, TemplateSpec
 from factory.clients.runpod.graphql_cloud import GraphqlCloud
@@ -18,20 +18,6 @@ from factory.errors import AmbiguousName, CloudFailed, CloudRefused, ProvisionEr
 from factory.ports import Cloud
 
 SPEC = EndpointSpec("factory-minilm", "registry/org/minilm@sha256:1", 20, {"A": "1"}, pools=("ADA_24", "AMPERE_48"))
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Emulated]:
-    """RunPod, emulated, once for all tests here."""
-    with emulated() as box:
-        yield box
-
-
-@pytest.fixture
-def runpod(served: Emulated) -> Emulated:
-    """An empty account."""
-    served.empty()
-    return served
 
 
 @pytest.fixture

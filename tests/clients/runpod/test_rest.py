@@ -17,7 +17,6 @@ from factory.clients.runpod.rest import RestCloud
 from factory.clients.runpod.rest_client import RestClient
 from factory.clients.runpod.transport import RunPodClient
 from factory.emulator.faults import FOREVER, Fault
-from factory.emulator.runpod.box import Box
 from factory.emulator.runpod.entities import Person
 from factory.errors import (
     AmbiguousName,
@@ -49,23 +48,10 @@ def served() -> Iterator[Emulated]:
 
 @pytest.fixture
 def runpod(served: Emulated) -> Emulated:
-    """The same with nothing in the account, no faults, and no calls so far."""
-    served.faults.clear()
-    served.call(_empty)
-    served.calls.clear()
+    """The same with nothing in the account but money, no faults, and no calls so far."""
+    served.empty()
+    served.box.world.person.balance_usd = 100.0
     return served
-
-
-def _empty(box: Box) -> None:
-    for endpoint in list(box.world.endpoints):
-        box.world.delete_endpoint(endpoint)
-    for template in list(box.world.templates):
-        box.world.delete_template(template)
-    for login in list(box.world.logins):
-        box.world.delete_login(login)
-    for volume in list(box.world.volumes):
-        box.world.delete_volume(volume)
-    box.world.person.balance_usd = 100.0
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+"""Every door of a recipe's road in memory: `pipeline.Doors` for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fake_engine import FakeEngine
+from fake_hub import FakeHub, FakeRegistry
+
+from factory.pipeline import Doors
+from factory.ports import ImageDirectory
+from factory.records import HubTag
+
+BASE = "python:3.11-slim-bookworm"
+DIGEST = "sha256:" + "ab" * 32
+
+
+class NoDirectory:
+    """Docker Hub's API, which nobody should ask here."""
+
+    def tag(self, repository: str, tag: str) -> HubTag:
+        """Refuse."""
+        raise AssertionError("nobody should ask")
+
+
+@dataclass
+class FakeDoors:
+    """Every door in memory; the registry knows the default base image."""
+
+    hub: FakeHub = field(default_factory=FakeHub)
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    registry: FakeRegistry = field(default_factory=lambda: FakeRegistry({BASE: DIGEST}))
+    directory: ImageDirectory = field(default_factory=NoDirectory)
+
+
+_doors: type[Doors] = FakeDoors
