@@ -48,7 +48,7 @@ recipe:
 	@[ -f "recipes/$(MODEL).yaml" ] || { echo "no recipe '$(MODEL)': say MODEL=$(firstword $(notdir $(basename $(RECIPES))))" >&2; exit 1; }
 
 # --- work on it ----------------------------------------------------------------------------------------------------
-.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-plan bench-emulator bench-operate
+.PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-plan bench-emulator bench-operate bench-lanes
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
 	@$(WITH_ENGINE) $(BIN)/pytest -n $(PROCESSES) --dist loadgroup $(ARGS)
@@ -84,6 +84,9 @@ bench-emulator: install-dev ## Count the emulator's job round trips a second; AR
 	@$(BIN)/python -m benchmarks.emulator $(ARGS)
 bench-operate: install-dev ## Time status, audit and diagnose on an account of fifty endpoints; ARGS=9
 	@$(BIN)/python -m benchmarks.operate $(ARGS)
+
+bench-lanes: install-dev engine ## Time the lanes beside Docker, row by row; ARGS="--rounds 3 patch"
+	@$(WITH_ENGINE) PYTHONPATH=tests/support $(BIN)/python -m benchmarks.lanes $(ARGS)
 
 # --- what they need ------------------------------------------------------------------------------------------------
 .PHONY: venv install-demo install-dev engine down upgrade clean

@@ -11,15 +11,17 @@
     ├── SizeError 30
     │   ├── ContainerDiskTooSmall 31 · VolumeTooSmall 32 · VolumeTooLarge 33 · VramTooSmall 34
     ├── RenderError 40
-    │   ├── TemplateError 41 · HandlerMissing 42
+    │   ├── TemplateError 41 · HandlerMissing 42 · LockDrift 43
     ├── BuildError 50
     │   ├── EngineUnreachable 51 · EngineForbidden 52 · EngineDiskFull 53 · BaseMissing 54
     │   ├── StepFailed 55 · WrongPlatform 56
     ├── PushError 60
     │   ├── PushDenied 61 · RegistryUnreachable 62 · RegistryFull 63 · RegistryFailed 64
+    │   ├── LaneUnavailable 65 · LeakFound 66 · RegistryRefused 67
     ├── VerifyError 70
     │   ├── ImageNotInRegistry 71 · BlobMissing 72 · PlatformMismatch 73 · WorkerExited 74
     │   ├── TestJobFailed 75 · DockerHubFailed 76 · RegistryDenied 77
+    │   └── AttestationWrong 78   SBOM, provenance or signature
     ├── ProvisionError 80         RunPod's management; every answer of its APIs that is no success
     │   ├── CloudDenied 81 · CloudUnreachable 82 · CloudFailed 83 · CloudGone 84 · CloudRefused 85
     │   ├── PreflightFailed 86    found before anything was made
@@ -210,6 +212,12 @@ class HandlerMissing(RenderError):
     exit_code, code = 42, "handler_missing"
 
 
+class LockDrift(RenderError):
+    """The recipe and its lock file contradict each other, or with `--locked` there is no lock."""
+
+    exit_code, code = 43, "lock_drift"
+
+
 class BuildError(FactoryError):
     """The image could not be built."""
 
@@ -282,6 +290,24 @@ class RegistryFailed(PushError):
     exit_code, code = 64, "registry_failed"
 
 
+class LaneUnavailable(PushError):
+    """The lane that was asked for can't make this image: what it stands on is not in the registry."""
+
+    exit_code, code = 65, "lane_unavailable"
+
+
+class LeakFound(PushError):
+    """The image holds a secret, so nothing was pushed. `details` has the places, never the values."""
+
+    exit_code, code = 66, "leak_found"
+
+
+class RegistryRefused(PushError):
+    """The registry won't take what it was sent: too large, a media type it doesn't know, a digest that differs."""
+
+    exit_code, code = 67, "registry_refused"
+
+
 class VerifyError(FactoryError):
     """The pushed image does not hold what it must."""
 
@@ -329,6 +355,12 @@ class RegistryDenied(VerifyError):
     """The registry answered 401 or 403: no credentials, wrong ones, or ones that may not read this repository."""
 
     exit_code, code = 77, "registry_denied"
+
+
+class AttestationWrong(VerifyError):
+    """An SBOM, provenance or signature is missing, or does not belong to this image."""
+
+    exit_code, code = 78, "attestation_wrong"
 
 
 class ProvisionError(FactoryError):

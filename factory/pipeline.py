@@ -34,13 +34,14 @@ from factory.records import (
     Report,
     Tell,
 )
-from factory.references import parse, with_prefix
+from factory.references import parse, shared_repository, with_prefix
 from factory.stages.build import build
 from factory.stages.push import push
-from factory.stages.render import render
+from factory.stages.render import render, with_weights
 from factory.stages.resolve import resolve
 from factory.stages.size import size
 from factory.stages.verify import verify
+from factory.turns import Turns
 from factory.wording import count_text, size_text
 
 Stage = Literal["check", "resolve", "size", "render", "build", "push", "verify", "provision", "run"]
@@ -76,6 +77,7 @@ class Machine:
     home: Path
     options: BuildOptions = field(default_factory=BuildOptions)
     registry_prefix: str | None = None
+    shared: str | None = None  # the path of the repository that recipes share; None: beside the recipe's own
     stand_in_base: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     source_revision: str | None = None
@@ -105,7 +107,8 @@ class Line:
     """One recipe on the road; `tell` gives the listener of a stage, `stages` how each has ended.
 
     `known` holds the fingerprints of an earlier walk (a release's journal): a stage that gives the same is unchanged.
-    `beside` reads the recipes of its folder: lines of one command share it, so that each is read once.
+    `beside` reads the recipes of its folder: lines of one command share it, so that each is read once. They share
+    `turns` too, so that of several that need the same environment one makes it.
     """
 
     file: RecipeFile
@@ -117,6 +120,7 @@ class Line:
     fingerprints: dict[str, str] = field(default_factory=dict)
     stages: dict[Stage, Ended] = field(default_factory=dict)
     beside: Beside = field(default_factory=Beside)
+    turns: Turns = field(default_factory=Turns)
 
     @lazy
     def findings(self) -> tuple[Finding, ...]:
@@ -176,7 +180,6 @@ class Line:
                 models,
                 self._base(stage.tell),
                 repository=self.repository,
-                weights=self._weights(stage.tell),
                 source_revision=self.machine.source_revision,
             )
             for warning in context.warnings:
@@ -191,6 +194,7 @@ class Line:
         self.findings, self.plan  # noqa: B018 - both raise before anything is spent
         context = self.context
         with self.stage("build") as stage:
+            context = self._with_weights(context, stage.tell)
             image = build(context, self.doors.engine, self.machine.options, stage.tell, force=self.is_forced)
             stage.is_cached = not image.was_built
             stage.summary = f"{size_text(image.unpacked_bytes)} unpacked"
@@ -248,6 +252,11 @@ class Line:
         """Where the image goes: the recipe's repository, under this machine's registry when it names one."""
         return with_prefix(self.file.recipe.image.repository, self.machine.registry_prefix)
 
+    @lazy
+    def shared_repository(self) -> str:
+        """Where recipes of this one's namespace keep environments and weights that they share."""
+        return shared_repository(self.repository, self.machine.shared)
+
     def _base(self, tell: Tell) -> BaseImage:
         reference = self.machine.stand_in_base or self.file.recipe.image.base_reference
         if parse(reference).digest:
@@ -258,13 +267,13 @@ class Line:
             tell(Progress("note", "base", f"base not pinned: {error}"))
             return BaseImage(reference)
 
-    def _weights(self, tell: Tell) -> Path | None:
+    def _with_weights(self, context: Context, tell: Tell) -> Context:
         """Bring the weights that go into the image to this machine (never through a layer with a token in it)."""
         folder = self.machine.home / "weights" / self.file.recipe.name
         baked = [model for model in self.models if model.placement == "image"]
         for model in baked:
             self.doors.hub.download(model.repo, model.commit, model.files, folder / model.key, tell)
-        return folder if baked else None
+        return with_weights(context, folder) if baked else context
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[Walk]:

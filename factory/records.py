@@ -184,7 +184,10 @@ class BaseImage:
 
 @dataclass(frozen=True, slots=True)
 class ContextFile:
-    """One file of a build context: small ones carry their bytes, weights the path of a file on this machine."""
+    """One file of a build context: small ones carry their bytes, weights the path of a file on this machine.
+
+    Weights that no engine has asked for yet have neither: they are known by the Hub's digest and size alone.
+    """
 
     path: str
     mode: int
@@ -196,7 +199,12 @@ class ContextFile:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A deterministic build context. `digest` (sha256 hex) covers every path, mode and content; it is the tag."""
+    """A deterministic build context. `digest` (sha256 hex) covers every path, mode and content; it is the tag.
+
+    `environment` is the same image up to its last step that runs anything (packages, sources, steps), as a context of
+    its own: whatever lies above it is copied or said, so it can be put together without an engine. Its repository is
+    the shared one of the registry's namespace, its `tag` begins with `env-`. None when nothing can be cut off.
+    """
 
     recipe: str
     repository: str
@@ -206,11 +214,13 @@ class Context:
     warnings: tuple[str, ...] = ()
     # Labels that the engine sets and no file holds: they must not change the tag (the source revision).
     labels: Mapping[str, str] = field(default_factory=dict)
+    environment: Context | None = None
+    is_environment: bool = False
 
     @property
     def tag(self) -> str:
         """The image's tag: the first 16 hex digits of the context's digest."""
-        return self.digest[:16]
+        return ("env-" if self.is_environment else "") + self.digest[:16]
 
     @property
     def reference(self) -> str:
@@ -263,6 +273,20 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredLayer:
+    """A layer that lies in a registry: the blob as it is stored, and the tar that it unpacks to.
+
+    `diff_id` is the tar's sha256, `created_by` the line of the image's history, `was_sent` whether this run sent it.
+    """
+
+    blob: Layer
+    diff_id: str
+    unpacked_bytes: int
+    created_by: str
+    was_sent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """An image manifest for one platform, read from a registry."""
 
@@ -277,6 +301,15 @@ class Manifest:
     def compressed_bytes(self) -> int:
         """Bytes of the layers as stored, with the config."""
         return self.config.size_bytes + sum(layer.size_bytes for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """What is attached to an image (OCI image-spec v1.1, `subject`): its manifest's digest, what it is, its blob."""
+
+    digest: str
+    artifact_type: str
+    blob: Layer
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ipaddress import IPv6Address, ip_address
 from factory.errors import RenderError, SettingsError
 
 DOCKER_HUB = "docker.io"
+SHARED_NAME = "factory-shared"
 
 _HOST_PART = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _REGISTRY = re.compile(rf"(?:{_HOST_PART}(?:\.{_HOST_PART})*|\[[0-9a-f:]+\])(?::[0-9]+)?")
@@ -99,6 +100,23 @@ def with_prefix(repository: str, prefix: str | None) -> str:
             f"no usable registry prefix ({prefix})", where="FACTORY_REGISTRY", fix="write host:port, or unset it"
         ) from error
     return outer.repository
+
+
+def shared_repository(repository: str, override: str | None = None) -> str:
+    """Return where recipes of one namespace keep what they share (environments, weights): `user/factory-shared`.
+
+    It lies beside the repository, in the same registry, so that its blobs can be mounted; `override` names another
+    path below that registry's root. Raises SettingsError for one that is no path.
+    """
+    reference = parse(repository)
+    folder = reference.path.rpartition("/")[0]
+    path = override.strip("/") if override else f"{folder}/{SHARED_NAME}" if folder else SHARED_NAME
+    try:
+        return parse(f"{reference.registry}/{path}").repository
+    except RenderError as error:
+        raise SettingsError(
+            f"no path of a repository ({path})", where="FACTORY_SHARED", fix="write user/name, or unset it"
+        ) from error
 
 
 def is_loopback(registry: str) -> bool:

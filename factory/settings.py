@@ -5,6 +5,8 @@ Variables:
     DOCKER_HOST, DOCKER_CONFIG   the engine and its credentials, as the Docker CLI reads them
     FACTORY_REGISTRY_USERNAME, FACTORY_REGISTRY_PASSWORD   credentials that win over Docker's config
     FACTORY_REGISTRY             prefix put before every recipe's repository, e.g. 127.0.0.1:5000
+    FACTORY_SHARED               repository in which the recipes of a namespace share environments and weights, e.g.
+                                 user/name; by default user/factory-shared beside each recipe's own
     FACTORY_BASE                 base image that stands in for every recipe's own (no registry in reach)
     FACTORY_NETWORK, FACTORY_CA  network and CA bundle for builds; flags of `factory build` win
     http_proxy, https_proxy, no_proxy   handed to builds (not for the upper-case forms: see docs/commands.md)
@@ -38,6 +40,7 @@ class Settings:
 
     home: Path
     registry_prefix: str | None = None
+    shared: str | None = None
     stand_in_base: str | None = None
     network: str | None = None
     ca_file: Path | None = None
@@ -75,6 +78,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         home=Path(environ.get("FACTORY_HOME", ".factory")),
         registry_prefix=environ.get("FACTORY_REGISTRY") or None,
+        shared=environ.get("FACTORY_SHARED") or None,
         stand_in_base=environ.get("FACTORY_BASE") or None,
         network=network or None,
         ca_file=Path(ca) if ca else None,

@@ -298,6 +298,7 @@ def machine(
         home=settings.home,
         options=BuildOptions(network or settings.network, ca_file or settings.ca_file, settings.proxies),
         registry_prefix=settings.registry_prefix,
+        shared=settings.shared,
         stand_in_base=settings.stand_in_base,
         environment={**settings.worker_environment, **secrets(file.recipe.secrets)},
         source_revision=_git_revision(file.path.resolve().parent),

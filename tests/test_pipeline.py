@@ -130,13 +130,15 @@ def test_a_volume_is_shared_also_with_who_never_named_it(road: Road) -> None:
     assert alone.size_gb < 60 < together.size_gb < 120
 
 
-def test_weights_of_the_image_are_brought_before_the_context_is_made(road: Road) -> None:
-    """Placement `image` downloads on this machine, and the context carries the files."""
+def test_weights_of_the_image_are_brought_for_the_build_alone(road: Road) -> None:
+    """Placement `image` names the files in the context; their bytes come when the engine builds."""
     line = road.line()
     line.file.path.write_text(line.file.path.read_text().replace("volume", "image"))
     baked = Line(recipe.load(line.file.path), road.doors, line.machine, lambda stage: road.listener(stage))
     paths = [file.path for file in baked.context.files]
     assert "models/small/model.safetensors" in paths
+    assert "download org/small" not in road.doors.hub.asked
+    _ = baked.image
     assert "download org/small" in road.doors.hub.asked
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.errors import FactoryError, RenderError, SettingsError
-from factory.references import Reference, is_loopback, parse, with_prefix
+from factory.references import Reference, is_loopback, parse, shared_repository, with_prefix
 
 HEX = "0123456789abcdef" * 4
 SHA = f"sha256:{HEX}"
@@ -129,6 +129,27 @@ def test_bad_prefix_is_a_setting() -> None:
     """A prefix that is no registry blames FACTORY_REGISTRY, not the recipe."""
     with pytest.raises(SettingsError, match="registry prefix"):
         with_prefix("factory/minilm", "http://127.0.0.1:5000")
+
+
+@pytest.mark.parametrize(
+    ("repository", "override", "expected"),
+    [
+        ("user/minilm", None, "user/factory-shared"),
+        ("127.0.0.1:5000/factory/minilm", None, "127.0.0.1:5000/factory/factory-shared"),
+        ("127.0.0.1:5000/minilm", None, "127.0.0.1:5000/factory-shared"),
+        ("ghcr.io/org/team/minilm", "org/pool", "ghcr.io/org/pool"),
+        ("user/minilm", "user/minilm", "user/minilm"),
+    ],
+)
+def test_what_recipes_share_lies_beside_them(repository: str, override: str | None, expected: str) -> None:
+    """The shared repository is in the same registry and namespace, unless FACTORY_SHARED names another path."""
+    assert shared_repository(repository, override) == expected
+
+
+def test_a_shared_repository_that_is_no_path_names_the_setting() -> None:
+    """FACTORY_SHARED is to blame, not the recipe."""
+    with pytest.raises(SettingsError, match="no path of a repository"):
+        shared_repository("user/minilm", "No Such")
 
 
 def test_at_replaces_the_tag() -> None:

@@ -14,6 +14,7 @@ import re
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from traceback import extract_tb
@@ -40,13 +41,12 @@ def render(
     base: BaseImage,
     *,
     repository: str,
-    weights: Path | None = None,
     source_revision: str | None = None,
 ) -> Context:
     """Make the build context of a recipe.
 
-    `weights` is the folder that holds KEY/… of each model with placement `image`. Raises TemplateError, HandlerMissing,
-    and RenderError for weights that are not there or a value that no Dockerfile can hold.
+    Weights that go into the image are in it by the Hub's digest, not by their bytes (`with_weights`). Raises
+    TemplateError, HandlerMissing, and RenderError for a value that no Dockerfile can hold.
     """
     recipe = recipe_file.recipe
     texts = {
@@ -62,7 +62,7 @@ def render(
             recipe_file.path.parent / recipe.handler.file, recipe_file.where("handler.file")
         )
     files = [ContextFile(path, 0o644, _sha256(content), len(content), content) for path, content in texts.items()]
-    files += _weights(models, weights)
+    files += _weights(models)
     files.sort(key=lambda file: file.path)
     return Context(
         recipe=recipe.name,
@@ -247,20 +247,33 @@ def _runtime_sources() -> Mapping[str, bytes]:
     }
 
 
-def _weights(models: Sequence[ModelFiles], folder: Path | None) -> Iterator[ContextFile]:
+def with_weights(context: Context, folder: Path) -> Context:
+    """Return the context with the weights as files of this machine: `folder` holds KEY/… of each model.
+
+    Raises RenderError for one that is not there.
+    """
+    return replace(context, files=tuple(_with_source(file, folder) for file in context.files))
+
+
+def _with_source(file: ContextFile, folder: Path) -> ContextFile:
+    if file.content is not None or file.source is not None:
+        return file
+    source = folder / file.path.removeprefix("models/")
+    if not source.is_file():
+        raise RenderError(
+            f"{file.path.removeprefix('models/')} goes into the image and is not on this machine",
+            where=str(source),
+            fix="run `factory build`, which downloads it",
+        )
+    return replace(file, source=source)
+
+
+def _weights(models: Sequence[ModelFiles]) -> Iterator[ContextFile]:
     """Yield the weights that go into the image, with the Hub's digests: they are not read here."""
     for model in models:
-        if model.placement != "image":
-            continue
-        for file in model.files:
-            source = folder / model.key / file.path if folder else None
-            if source is None or not source.is_file():
-                raise RenderError(
-                    f"{model.key}/{file.path} goes into the image and is not on this machine",
-                    where=str(source or model.repo),
-                    fix="run `factory build`, which downloads it",
-                )
-            yield ContextFile(f"models/{model.key}/{file.path}", 0o644, file.digest, file.size_bytes, source=source)
+        if model.placement == "image":
+            for file in model.files:
+                yield ContextFile(f"models/{model.key}/{file.path}", 0o644, file.digest, file.size_bytes)
 
 
 def _warnings(base: BaseImage) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from factory.clients.docker_context import MACHINE_MOUNT, MACHINE_SOURCE, contex
 from factory.errors import HandlerMissing, RenderError, TemplateError
 from factory.recipe.load import RecipeFile, loads
 from factory.records import BaseImage, Context, ContextFile, ModelFile, ModelFiles
-from factory.stages.render import context_digest, quoted, render
+from factory.stages.render import context_digest, quoted, render, with_weights
 
 BASE = BaseImage("python:3.11-slim-bookworm", "sha256:" + "5" * 64)
 HANDLER = """class Handler:
@@ -41,7 +41,7 @@ def recipe_file(folder: Path, **blocks: Any) -> RecipeFile:
 
 def render_in(folder: Path, found: tuple[ModelFiles, ...] = (), base: BaseImage = BASE, **blocks: Any) -> Context:
     """Render a recipe of this folder, with the models that resolve found."""
-    return render(recipe_file(folder, **blocks), found, base, repository="factory/demo", weights=folder / "weights")
+    return render(recipe_file(folder, **blocks), found, base, repository="factory/demo")
 
 
 def text_of(context: Context, path: str = "Dockerfile") -> str:
@@ -190,7 +190,9 @@ def test_weights_enter_by_the_hubs_digest(full: Context, tmp_path: Path) -> None
     """They are named, not read."""
     weights = next(file for file in full.files if file.path == "models/one/sub dir/w.bin")
     assert weights.digest == "sha256:" + "7" * 64
-    assert weights.content is None and weights.source == tmp_path / "weights/one/sub dir/w.bin"
+    assert weights.content is None and weights.source is None
+    brought = next(f for f in with_weights(full, tmp_path / "weights").files if f.path == weights.path)
+    assert brought.source == tmp_path / "weights/one/sub dir/w.bin"
 
 
 def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
@@ -198,7 +200,7 @@ def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
     models = models_of(tmp_path)
     (tmp_path / "weights/one/sub dir/w.bin").unlink()
     with pytest.raises(RenderError, match=r"one/sub dir/w\.bin goes into the image and is not on this machine"):
-        render_in(tmp_path, models)
+        with_weights(render_in(tmp_path, models), tmp_path / "weights")
 
 
 # --- determinism ---------------------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ def test_two_folders_two_dates_one_digest(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.chdir(folder)
         context = render_in(folder, models, **FULL | {"image": FULL["image"] | {"template": "own.j2"}})
         digests.append(context.digest)
-        tars.append(b"".join(context_tar(context)))
+        tars.append(b"".join(context_tar(with_weights(context, folder / "weights"))))
     assert digests[0] == digests[1]
     assert tars[0] == tars[1]
     with tarfile.open(fileobj=BytesIO(tars[0])) as archive:

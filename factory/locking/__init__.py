@@ -1,0 +1,1 @@
+"""Lock files: what a recipe's image was made of, to the last digest."""
