@@ -132,6 +132,13 @@ class Engine(Protocol):
         """
         ...
 
+    def save(self, reference: str) -> Iterator[bytes]:
+        """Yield an image as the tar of `docker save`: its layers as tars, and the JSON that names them.
+
+        Raises BaseMissing when the engine has no such image.
+        """
+        ...
+
     def interrupt(self) -> None:
         """Stop, from any thread, what is under way in the others: each raises Interrupted."""
         ...

@@ -110,6 +110,7 @@ LAYERS = {
         "factory.oci",
         "factory.pipeline",
         "factory.stages",
+        "factory.sizing",
         "factory.ports",
         "factory.recipe",
         "factory.records",
@@ -305,6 +306,7 @@ LAYERS = {
     "factory.recipe": ["factory.recipe", "factory.errors"],
     "factory.clients": [
         "factory.clients",
+        "factory.turns",
         "factory.__version__",
         "factory.account",
         "factory.records",

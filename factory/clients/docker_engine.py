@@ -24,9 +24,18 @@ from factory.clients.docker_buildlog import pull_progress
 from factory.clients.docker_connection import DEFAULT_ADDRESS, PLATFORM, Connection, messages, parameters_of
 from factory.clients.docker_containers import ContainerWorker, gpus_of, run_to_end, run_worker
 from factory.clients.docker_faults import engine_faults, pull_error
-from factory.errors import BuildError, EngineDiskFull, Interrupted, RegistryFailed, RegistryUnreachable, WrongPlatform
+from factory.errors import (
+    BaseMissing,
+    BuildError,
+    EngineDiskFull,
+    Interrupted,
+    RegistryFailed,
+    RegistryUnreachable,
+    WrongPlatform,
+)
 from factory.records import BuildOptions, Context, Image, Progress, PushedImage, Tell
 from factory.references import parse
+from factory.turns import Turns
 from factory.wording import size_text
 
 LoginFor = Callable[[str], tuple[str, str] | None]
@@ -36,6 +45,7 @@ SPARE_BYTES = 500_000_000
 # The context lies there three times at the height of a build: as received, as unpacked, and in its layer
 # (BuildKit in docker 20.10.24, 2026-11-24).
 CONTEXT_COPIES = 3
+_PULLS = Turns()
 PUSH_ATTEMPTS = 3  # of ours, beside the engine's own within each
 PUSH_TIMEOUT_S = 1800  # between two words of the engine while it pushes: it may be hashing a layer of many GB
 
@@ -91,7 +101,8 @@ class DockerEngine:
         self._require_space(context)
         with self._connect(None) as connection:
             for base in docker_build.bases(context):
-                found = self._find(connection, base) or self._pull(connection, base, tell)
+                with _PULLS.take(f"{self.address} {base}"):  # of several recipes one pulls, the others find it
+                    found = self._find(connection, base) or self._pull(connection, base, tell)
                 self._require_platform(connection, found)
             before = self._find(connection, context.reference)
             try:
@@ -165,6 +176,17 @@ class DockerEngine:
         """
         with self._connect() as connection, self._hung_up_by_interrupt(connection, reference):
             return run_to_end(connection, reference, command, environment, options, self._interrupted.is_set)
+
+    def save(self, reference: str) -> Iterator[bytes]:
+        """Yield an image as the tar of `docker save`, as it comes: nothing is stored, here or by the engine.
+
+        Raises BaseMissing when the engine has no such image, EngineUnreachable when it goes away meanwhile.
+        """
+        with self._connect(None) as connection:
+            try:
+                yield from connection.get_image(reference)
+            except ImageNotFound as error:
+                raise BaseMissing("the engine has no image of that name", where=reference, fix="build it") from error
 
     def remove(self, reference: str) -> None:
         """Remove an image's name, and its layers when nothing else needs them; nothing to do when it is not there."""

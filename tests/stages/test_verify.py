@@ -196,6 +196,10 @@ class FakeEngine:
         self.commands.append(tuple(command))
         return self.once
 
+    def save(self, reference: str) -> Iterator[bytes]:
+        """Verify never saves."""
+        raise AssertionError("verify must not save images")
+
     def interrupt(self) -> None:
         """Nothing here takes time."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ class FakeEngine:
     images: dict[str, Image] = field(default_factory=dict)
     built: list[tuple[Context, BuildOptions]] = field(default_factory=list)
     pushed: set[str] = field(default_factory=set)
+    saved: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
 
     def find(self, reference: str) -> Image | None:
         """Return what was built or pulled."""
@@ -72,6 +73,12 @@ class FakeEngine:
     ) -> tuple[int, str]:
         """Refuse: a fake container proves nothing."""
         raise AssertionError("this engine runs nothing")
+
+    def save(self, reference: str) -> Iterator[bytes]:
+        """Yield what a test has put there."""
+        if reference not in self.saved:
+            raise BaseMissing("no image of that name", where=reference)
+        yield from self.saved[reference]
 
     def interrupt(self) -> None:
         """Nothing here takes time."""
