@@ -1,6 +1,7 @@
 """One live display for every recipe under way: ticks for what is done, one moving line for what is not.
 
-On a terminal it redraws in place; elsewhere it prints plain lines. Always on stderr: stdout carries the result.
+On a terminal it redraws in place; elsewhere it prints plain lines. Always on stderr: stdout carries the result. Of one
+recipe every stage leaves a line; of several each recipe does, when it has ended.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -53,13 +54,19 @@ class Task:
 
 
 class Display:
-    """Shows progress of several recipes; `listener(recipe)(stage)` is the `Tell` of one stage.
+    """Shows progress of recipes; `listener(recipe)(stage)` is the `Tell` of one stage.
 
-    `stop()` makes every listener raise KeyboardInterrupt at its next event: so Ctrl-C reaches stages in threads.
+    `several` names them all when they are more than one: each has one line while it is under way, one for those that
+    wait, and `end` says how each came out. `stop()` makes every listener raise KeyboardInterrupt at its next event: so
+    Ctrl-C reaches stages in threads.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, several: Sequence[str] = ()) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._several = tuple(several)
+        self._started = time.monotonic()
+        self._ended: set[str] = set()
+        self._waiting: dict[str, str] = {}
         self._tasks: dict[str, Task] = {}
         self._lock = threading.Lock()
         self._spinner = Spinner("dots")
@@ -81,6 +88,21 @@ class Display:
     def listener(self, recipe: str) -> Callable[[Stage], Tell]:
         """Return what makes the listener of each stage of one recipe."""
         return lambda stage: lambda progress: self._hear(recipe, stage, progress)
+
+    def wait(self, recipe: str, what: str) -> None:
+        """Say what a recipe waits for, until its next stage begins."""
+        with self._lock:
+            self._waiting[recipe] = what
+
+    def end(self, recipe: str, text: str, *, is_failed: bool = False) -> None:
+        """Say how one of several recipes came out, in a line that stays."""
+        with self._lock:
+            task = self._tasks.get(recipe, Task())
+            self._ended.add(recipe)
+            self._waiting.pop(recipe, None)
+            task.stage = ""
+        tick, style = TICKS["failed" if is_failed else "done"]
+        self._say(Text.assemble((tick, style), f" {recipe:{self._name_width}}  ", text))
 
     def stop(self) -> None:
         """Stop every stage at its next sign of life."""
@@ -106,6 +128,10 @@ class Display:
     def _hear_stage(self, recipe: str, task: Task, progress: Progress) -> None:
         if progress.state == "started":
             task.restart(progress.key)
+            self._waiting.pop(recipe, None)
+            return
+        if self._several and self.console.is_terminal:
+            task.text, task.transfers = "", {}  # the row stays, for the next stage; `end` takes it away
             return
         tick, style = TICKS[progress.state]
         took = "unchanged" if progress.state == "cached" else seconds_text(time.monotonic() - task.started)
@@ -121,22 +147,47 @@ class Display:
         line = Text.assemble((tick, style), f" {recipe} ", (f"{stage:9}", "bold"), f" {text}")
         if took:
             line.append(f"  {took}", "dim")
+        self._say(line)
+
+    def _say(self, line: Text) -> None:
+        """Print a line that stays, above what moves."""
         self.console.print(line)
+
+    @property
+    def _name_width(self) -> int:
+        return max((len(name) for name in self._several), default=0)
 
     def _draw(self) -> RenderableType:
         with self._lock:
-            rows = [self._row(recipe, task) for recipe, task in self._tasks.items() if task.stage]
-        return Group(*rows)
+            under_way = [(recipe, task) for recipe, task in self._tasks.items() if task.stage]
+            if not self._several:
+                return Group(*[self._grid([each]) for each in under_way])
+            at_work = [(recipe, task) for recipe, task in under_way if recipe not in self._waiting]
+            return Group(self._grid(at_work), *self._rest(len(at_work)))
 
-    def _row(self, recipe: str, task: Task) -> RenderableType:
-        row = Table.grid(padding=(0, 1))
-        row.add_column(no_wrap=True)
-        row.add_column(no_wrap=True)
-        row.add_column(no_wrap=True, overflow="ellipsis", max_width=max(20, self.console.width - 50))
-        took = seconds_text(time.monotonic() - task.started)
-        stage = Text.assemble(f"{recipe} ", (f"{task.stage:9}", "bold"))
-        row.add_row(self._spinner, stage, Text(task.text), Text(task.bytes_text, "cyan"), Text(took, "dim"))
-        return row
+    def _grid(self, rows: Sequence[tuple[str, Task]]) -> Table:
+        """Lay the recipes under way below each other; what doesn't fit on a line is cut off, never wrapped."""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, min_width=self._name_width + 10)
+        grid.add_column(
+            no_wrap=True, overflow="ellipsis", max_width=max(16, self.console.width - self._name_width - 52)
+        )
+        grid.add_column(no_wrap=True, justify="right")
+        grid.add_column(no_wrap=True, justify="right")
+        for recipe, task in rows:
+            took = seconds_text(time.monotonic() - task.started)
+            stage = Text.assemble(f"{recipe:{self._name_width}} ", (f"{task.stage:9}", "bold"))
+            grid.add_row(self._spinner, stage, Text(task.text), Text(task.bytes_text, "cyan"), Text(took, "dim"))
+        return grid
+
+    def _rest(self, at_work: int) -> list[RenderableType]:
+        """Say in one line who waits, and in one how far all is."""
+        lines = [f"{recipe} ({what})" for recipe, what in self._waiting.items()]
+        waits = [Text(f"  {len(lines)} wait: {', '.join(lines)}", "dim", no_wrap=True, overflow="ellipsis")]
+        took = seconds_text(time.monotonic() - self._started)
+        done = Text(f"  {len(self._ended)} of {len(self._several)} done, {at_work} at work, {took}", "dim")
+        return [*(waits if lines else []), done]
 
 
 def waiting(text: str) -> AbstractContextManager[object]:
