@@ -18,6 +18,7 @@ from factory.commands.emulator import emulator
 from factory.commands.guard import guard
 from factory.commands.history import releases
 from factory.commands.jobs import jobs
+from factory.commands.layers import layers
 from factory.commands.logs import logs
 from factory.commands.plan import plan
 from factory.commands.provision import provision
@@ -56,7 +57,7 @@ def cli() -> None:
 
 
 for command in (
-    *(check, schema, resolve, size, render, build, push, verify),
+    *(check, schema, resolve, size, render, build, push, verify, layers),
     *(plan, provision, release, run, jobs, volumes, emulator),
     *(status, audit, logs, diagnose),
     *(releases, rollback, recreate, guard, destroy),

@@ -107,6 +107,7 @@ LAYERS = {
     ],
     "factory.layering": [
         "factory.layering",
+        "factory.telling",
         "factory.oci",
         "factory.pipeline",
         "factory.stages",

@@ -34,9 +34,29 @@ def open_line(path: Path, *, network: str | None = None) -> Iterator[Line]:
         yield Line(file, wiring.Clients(machine_settings, file), machine, display.listener(file.recipe.name))
 
 
+@contextmanager
+def open_lines(paths: Sequence[Path]) -> Iterator[list[Line]]:
+    """Put several recipes on the road that share what they ask, with the display while the block runs."""
+    files = [recipes.load(path) for path in paths]
+    machine_settings = settings.read()
+    shared, beside, turns = wiring.Shared(machine_settings), Beside(), Turns()
+    with Display() as display:
+        yield [
+            Line(
+                file,
+                wiring.Clients(machine_settings, file, shared),
+                wiring.machine(machine_settings, file),
+                display.listener(file.recipe.name),
+                beside=beside,
+                turns=turns,
+            )
+            for file in files
+        ]
+
+
 @dataclass(slots=True)
 class Walker:
-    """One recipe of a command: how far it came, or the error that stopped it. `seconds` is its own time, waits aside."""
+    """One recipe of a command: how far it came, or the error that stopped it; `seconds` of its own, waits aside."""
 
     path: Path
     line: Line | None = None

@@ -32,13 +32,25 @@ def show(walkers: Sequence[Walker], goal: Goal, seconds: float, *, as_json: bool
         if walker.line and not walker.error and not as_json:
             click.echo(walker.line.pushed.reference if goal == "push" else walker.line.context.reference)
     failed = [walker.error for walker in walkers if walker.error]
-    for error in failed:
-        say(error)
+    _say_errors(walkers)
     if len(walkers) > 1:
         _print_table(walkers, goal)
         _print_totals(walkers, manifests, seconds)
     if failed:
         click.get_current_context().exit(failed[0].exit_code)
+
+
+def _say_errors(walkers: Sequence[Walker]) -> None:
+    """Say each failure; one that met several recipes alike (a template, the registry) once, with their names."""
+    met: dict[str, list[Walker]] = {}
+    for walker in walkers:
+        if walker.error:
+            met.setdefault(str(walker.error), []).append(walker)
+    for alike in met.values():
+        if error := alike[0].error:
+            say(error)
+        if len(alike) > 1:
+            click.echo(f"    {', '.join(walker.name for walker in alike)} alike", err=True)
 
 
 def _manifests(walkers: Sequence[Walker]) -> dict[int, Manifest]:

@@ -23,19 +23,24 @@ JSON_LIMIT_BYTES = 4 << 20
 BASE_LABEL = "org.opencontainers.image.base"
 
 
-def read_pushed(registry: Registry, reference: str, tell: Tell) -> ImageContents:
+Known = dict[str, tuple[Entry, ...]]  # a blob's digest → what is in it
+
+
+def read_pushed(registry: Registry, reference: str, tell: Tell, known: Known | None = None) -> ImageContents:
     """Return what an image in a registry holds. Layers of weights are not read: the Hub says what is in them.
 
-    Raises ImageNotInRegistry, BlobMissing, VerifyError and what else `ports.Registry` does.
+    `known` has the layers that were read before, and gets the new ones. Raises ImageNotInRegistry, BlobMissing,
+    VerifyError and what else `ports.Registry` does.
     """
     manifest = registry.manifest(reference)
     repository = parse(reference).repository
     config = _config(registry, repository, manifest)
     steps = steps_of(config, base_layers=_base_layers(registry, config))
     diff_ids = config["rootfs"]["diff_ids"]
+    known = {} if known is None else known
     with ThreadPoolExecutor(READERS) as pool:
         waiting = [
-            pool.submit(_read, registry, repository, layer, str(diff_id), step, tell)
+            pool.submit(_read, registry, repository, layer, str(diff_id), step, tell, known)
             for layer, diff_id, step in zip(manifest.layers, diff_ids, steps, strict=False)
         ]
         try:
@@ -74,11 +79,16 @@ def _base_layers(registry: Registry, config: Mapping[str, Any]) -> int:
     return len(below) if config["rootfs"]["diff_ids"][: len(below)] == below else 0
 
 
-def _read(registry: Registry, repository: str, layer: Layer, diff_id: str, step: Step, tell: Tell) -> LayerContents:
+def _read(
+    registry: Registry, repository: str, layer: Layer, diff_id: str, step: Step, tell: Tell, known: Known
+) -> LayerContents:
     if step.kind == "weights":
         return LayerContents(diff_id, step, layer.size_bytes, None, note="weights are not read")
     try:
-        entries = read_layer(_ranges(registry, repository, layer, tell), f"{repository}@{layer.digest}")
+        entries = known.get(layer.digest)
+        if entries is None:
+            entries = read_layer(_ranges(registry, repository, layer, tell), f"{repository}@{layer.digest}")
+            known[layer.digest] = entries
     except Unreadable as reason:
         return LayerContents(diff_id, step, layer.size_bytes, None, note=f"not read: {reason}")
     return LayerContents(diff_id, step, layer.size_bytes, _unpacked(entries), entries)
