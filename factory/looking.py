@@ -1,6 +1,6 @@
 """What the registry says of a recipe's image before it is deployed: there, for linux/amd64, its CUDA, its size, public?
 
-What a digest holds never changes, so it is kept on this machine (`FACTORY_HOME/images/`); a second look is two HEADs.
+What a digest holds never changes, so it is kept on this machine (`kept.py`); a second look is two HEADs.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from factory.errors import FactoryError, PlatformMismatch, RegistryDenied
+from factory.kept import Kept
 from factory.pipeline import Line
 from factory.ports import Registry
 from factory.provisioning.observed import ImageState
@@ -34,7 +34,7 @@ class ImageLook:
 
     anonymous: Registry
     login_for: LoginFor
-    home: Path
+    kept: Kept
     is_cloud_local: bool = False
     is_unbuilt: bool = False
 
@@ -101,18 +101,11 @@ class ImageLook:
 
     def _content(self, registry: Registry, pushed: PushedImage) -> dict[str, Any]:
         """Return what the digest holds, from this machine when it was read before."""
-        path = self.home / "images" / f"{pushed.digest.partition(':')[2]}.json"
-        try:
-            kept: dict[str, Any] = json.loads(path.read_bytes())
-            return kept
-        except (OSError, ValueError):
-            pass
-        content = _read(registry, pushed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(content))
-        partial.replace(path)
-        return content
+        kept: dict[str, Any] | None = self.kept.get("image", pushed.digest)
+        if kept is None:
+            kept = _read(registry, pushed)
+            self.kept.put(kept, "image", pushed.digest)
+        return kept
 
 
 def _read(registry: Registry, pushed: PushedImage) -> dict[str, Any]:

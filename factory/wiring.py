@@ -58,9 +58,7 @@ class Clients:
         """The Hugging Face Hub."""
         if self.shared:
             return self.shared.hub
-        from factory.clients.huggingface import HuggingFaceHub
-
-        return HuggingFaceHub(self.settings.hub_endpoint, self.settings.hub_token)
+        return _kept_hub(self.settings)
 
     @cached_property
     def engine(self) -> Engine:
@@ -91,6 +89,15 @@ class Clients:
         return DockerHub(self.settings.dockerhub_api, login_for=self.credentials.login_for)
 
 
+def _kept_hub(settings: Settings) -> ModelHub:
+    """Return the Hub; what a commit holds is asked for once on this machine."""
+    from factory.clients.huggingface import HuggingFaceHub
+    from factory.kept import HubKept, Kept
+
+    hub = HuggingFaceHub(settings.hub_endpoint, settings.hub_token)
+    return HubKept(hub, Kept(settings.home / "answers"), settings.hub_endpoint)
+
+
 class Shared:
     """The Hub and the registries for all recipes of one run: each asked the same thing once.
 
@@ -105,10 +112,9 @@ class Shared:
     @cached_property
     def hub(self) -> ModelHub:
         """The Hugging Face Hub."""
-        from factory.clients.huggingface import HuggingFaceHub
         from factory.once import HubOnce
 
-        return HubOnce(HuggingFaceHub(self._settings.hub_endpoint, self._settings.hub_token))
+        return HubOnce(_kept_hub(self._settings))
 
     @cached_property
     def anonymous(self) -> Registry:
@@ -138,6 +144,7 @@ def image_look(settings: Settings, file: RecipeFile, shared: Shared, *, is_unbui
 
 
 def _look(settings: Settings, credentials: Credentials, shared: Shared, is_unbuilt: bool) -> ImageLook:
+    from factory.kept import Kept
     from factory.looking import ImageLook
 
     is_local = is_loopback(settings.runpod_api_url.split("/")[2])
@@ -150,7 +157,7 @@ def _look(settings: Settings, credentials: Credentials, shared: Shared, is_unbui
     return ImageLook(
         anonymous=shared.anonymous,
         login_for=credentials.login_for,
-        home=settings.home,
+        kept=Kept(settings.home / "answers"),
         is_cloud_local=is_local,
         is_unbuilt=is_unbuilt,
     )

@@ -136,6 +136,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.looking": [
+        "factory.kept",
         "factory.pipeline",
         "factory.ports",
         "factory.provisioning",
@@ -236,10 +237,12 @@ LAYERS = {
         "factory.records",
         "factory.errors",
     ],
+    "factory.kept": ["factory.ports", "factory.records"],
     "factory.once": ["factory.ports", "factory.records", "factory.references", "factory.errors"],
     "factory.wiring": [
         "factory.journal",
         "factory.ledger",
+        "factory.kept",
         "factory.once",
         "factory.looking",
         "factory.clients",

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -35,6 +36,12 @@ class RunningRegistry:
     folder: Path
     pid: int
 
+    def requests(self) -> list[str]:
+        """Return each request since it started, as `HEAD /v2/acme/demo/manifests/1 200`; needs `has_access_log`."""
+        log = (self.folder.parent / "registry.log").read_text(errors="replace")
+        found = re.findall(r'"([A-Z]+) (/v2/\S*) HTTP/[\d.]+" (\d+) ', log)
+        return [" ".join(parts) for parts in found]
+
     def blob_file(self, digest: str) -> Path:
         """Return the file that holds a blob."""
         value = digest.removeprefix("sha256:")
@@ -42,15 +49,20 @@ class RunningRegistry:
 
 
 @contextmanager
-def running_registry(folder: Path, *, port: int = 0, login: bool = False) -> Iterator[RunningRegistry]:
-    """Run docker-registry on loopback while the block runs; `login` demands ada:secret (HTTP Basic)."""
+def running_registry(
+    folder: Path, *, port: int = 0, login: bool = False, has_access_log: bool = False
+) -> Iterator[RunningRegistry]:
+    """Run docker-registry on loopback while the block runs; `login` demands ada:secret (HTTP Basic).
+
+    `has_access_log`: `RunningRegistry.requests` tells what it was asked.
+    """
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("docker-registry is not installed (apt-get install docker-registry); scripts/engine installs it")
     address = f"127.0.0.1:{port or free_port()}"
     config: dict[str, object] = {
         "version": 0.1,
-        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "log": {"level": "error", "accesslog": {"disabled": not has_access_log}},
         "storage": {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}},
         "http": {"addr": address},
     }

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from forked_cli import Done, ForkedCli, Process, forked_cli
-from registries import layer_tar, pusher, running_registry
+from registries import RunningRegistry, layer_tar, pusher, running_registry
 from runpod_box import KEY, Emulated, emulated
 
 from factory import recipe, settings, wiring
@@ -60,6 +60,12 @@ class Workshop:
     cli: ForkedCli
     hub: Path
     pushed: dict[str, str] = field(default_factory=dict)  # tag → digest
+    site: RunningRegistry | None = None  # the registry's process
+
+    def requests(self) -> list[str]:
+        """Return every request so far, to the account, the Hub and the registry, as `GET /v2/serverless 200`."""
+        assert self.site is not None, "a workshop has a registry"
+        return [f"{call.method} {call.path} {call.status}" for call in self.runpod.calls] + self.site.requests()
 
 
 @contextmanager
@@ -67,11 +73,11 @@ def workshop(folder: Path, *, launcher: Launcher | None = None, hub: Path = HUB)
     """Open one while the block runs; `hub` is a folder of model repositories."""
     (folder / "registry").mkdir()
     with (
-        running_registry(folder / "registry", login=True) as registry,
+        running_registry(folder / "registry", login=True, has_access_log=True) as registry,
         emulated(clock=RealClock(), hub=hub, launcher=launcher) as runpod,
         forked_cli() as cli,
     ):
-        yield Workshop(runpod, registry.address, cli, hub)
+        yield Workshop(runpod, registry.address, cli, hub, site=registry)
 
 
 @dataclass
