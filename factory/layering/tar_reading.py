@@ -12,6 +12,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import IO, cast
 
 from factory.errors import VerifyError
@@ -55,9 +56,11 @@ class Chunks(io.RawIOBase):
 
 def read_layer(chunks: Iterable[bytes], where: str) -> tuple[Entry, ...]:
     """Return every path of a layer, gzipped or plain. Raises Unreadable, and VerifyError for a broken one."""
-    stream = io.BufferedReader(Chunks(chunks), PIECE_BYTES)
+    rest, head = iter(chunks), b""
+    while len(head) < len(ZSTD) and (chunk := next(rest, None)) is not None:
+        head += chunk
+    stream = io.BufferedReader(Chunks(chain((head,), rest)), PIECE_BYTES)
     try:
-        head = stream.peek(4)[:4]
         if head.startswith(ZSTD):
             raise Unreadable("stored as zstd")
         if head.startswith(GZIP):
