@@ -147,6 +147,16 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Holdings:
+    """What an account holds of all that factory makes, in one look. Volumes and logins: none where nobody asked."""
+
+    endpoints: tuple[Endpoint, ...]
+    templates: tuple[Template, ...]
+    volumes: tuple[Volume, ...] = ()
+    logins: tuple[Login, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CloudWorker:
     """A worker. `is_stale` says that it runs an older configuration than the endpoint's."""
 

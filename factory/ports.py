@@ -15,6 +15,7 @@ from factory.account import (
     EndpointSpec,
     GpuOffer,
     Health,
+    Holdings,
     JobRequest,
     JobResult,
     Login,
@@ -269,6 +270,13 @@ class Cloud(Protocol):
         """Return endpoint id → US dollars billed for its workers in the last full hours and the one that runs.
 
         REST v2 in both cases. RunPod's bill lags behind by some minutes; an endpoint without a charge is absent.
+        """
+        ...
+
+    def holdings(self, *, volumes: bool, logins: bool) -> Holdings:
+        """Return endpoints and templates, and volumes and logins where asked for, in as few calls as the API has.
+
+        One over GraphQL, one for each kind over REST v2, all at once.
         """
         ...
 

@@ -16,6 +16,7 @@ from factory.account import (
     Endpoint,
     EndpointSpec,
     GpuOffer,
+    Holdings,
     Login,
     LogLine,
     Pod,
@@ -105,6 +106,16 @@ class FakeCloud:
         """Return the bill that was set."""
         self.calls.append("spend")
         return self.bill
+
+    def holdings(self, *, volumes: bool, logins: bool) -> Holdings:
+        """Return what is held."""
+        self.calls.append("holdings")
+        return Holdings(
+            tuple(self.held_endpoints.values()),
+            tuple(self.held_templates.values()),
+            tuple(self.held_volumes.values()) if volumes else (),
+            tuple(self.held_logins.values()) if logins else (),
+        )
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the volumes."""

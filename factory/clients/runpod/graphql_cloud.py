@@ -19,6 +19,7 @@ from factory.account import (
     Endpoint,
     EndpointSpec,
     GpuOffer,
+    Holdings,
     Login,
     LogLine,
     Pod,
@@ -93,6 +94,10 @@ class GraphqlCloud:
     def spend(self, hours: int = 24) -> Mapping[str, float]:
         """Return endpoint id → US dollars billed for its workers in the last hours, from REST v2."""
         return self._rest.spend(hours)
+
+    def holdings(self, *, volumes: bool, logins: bool) -> Holdings:
+        """Return endpoints, templates, volumes and logins, in one call whatever is asked for."""
+        return self._client.read(wire.read_holdings, "holdings")
 
     # --- volumes -------------------------------------------------------------------------------------------------
     def volumes(self) -> tuple[Volume, ...]:

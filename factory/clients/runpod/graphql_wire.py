@@ -16,6 +16,7 @@ from factory.account import (
     Endpoint,
     EndpointSpec,
     GpuOffer,
+    Holdings,
     Login,
     Pod,
     Rollout,
@@ -54,6 +55,17 @@ def read_volume(row: Json) -> Volume:
 def read_login(row: Json) -> Login:
     """Read a registry login."""
     return Login(row["id"], row["name"])
+
+
+def read_holdings(data: Json) -> Holdings:
+    """Read `myself` with all that factory makes."""
+    myself = data["myself"]
+    return Holdings(
+        tuple(map(read_endpoint, myself["endpoints"] or ())),
+        tuple(map(read_template, myself["podTemplates"] or ())),
+        tuple(map(read_volume, myself["networkVolumes"] or ())),
+        tuple(map(read_login, myself["containerRegistryCreds"] or ())),
+    )
 
 
 def read_env(pairs: Iterable[Json] | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from factory.account import (
     Endpoint,
     EndpointSpec,
     GpuOffer,
+    Holdings,
     Login,
     LogLine,
     Pod,
@@ -108,6 +109,21 @@ class RestCloud:
     def spend(self, hours: int = 24) -> Mapping[str, float]:
         """Return endpoint id → US dollars billed for its workers in the last hours."""
         return self._rest.spend(hours)
+
+    def holdings(self, *, volumes: bool, logins: bool) -> Holdings:
+        """Return endpoints and templates, and volumes and logins where asked for; each list in a thread of its own."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(4) as pool:
+            asked = pool.submit(self.endpoints), pool.submit(self.templates)
+            asked_volumes = pool.submit(self.volumes) if volumes else None
+            asked_logins = pool.submit(self.logins) if logins else None
+        return Holdings(
+            asked[0].result(),
+            asked[1].result(),
+            asked_volumes.result() if asked_volumes else (),
+            asked_logins.result() if asked_logins else (),
+        )
 
     # --- volumes ---------------------------------------------------------------------------------------------------
     def volumes(self) -> tuple[Volume, ...]:

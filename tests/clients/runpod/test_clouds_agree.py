@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runpod_box import KEY, Emulated, an_endpoint, emulated
 
-from factory.account import Endpoint, EndpointSpec, Template, TemplateSpec
+from factory.account import Endpoint, EndpointSpec, Holdings, Template, TemplateSpec
 from factory.clients.runpod.graphql import GraphqlAccount, GraphqlClient
 from factory.clients.runpod.graphql_cloud import GraphqlCloud
 from factory.clients.runpod.rest import RestCloud
@@ -168,6 +168,23 @@ def test_volumes_logins_and_templates_read_the_same(doors: Doors, writer: str) -
         cloud.delete_volume(volume)
     for reader in doors.clouds.values():
         assert (reader.volumes(), reader.logins(), reader.templates()) == ((), (), ())
+
+
+@pytest.mark.parametrize(("name", "calls"), [("rest", 4), ("graphql", 1)])
+def test_holdings_are_the_lists_in_few_calls(doors: Doors, name: str, calls: int) -> None:
+    """What each list says, and no more calls than the API needs."""
+    cloud = doors.clouds[name]
+    volume = cloud.create_volume("weights", "EU-RO-1", 20)
+    login = cloud.create_login("factory-ghcr.io", "ada", "secret")
+    deployed(cloud, replace(SPEC, login_id=login.id, volume_ids=(volume.id,), data_centers=("EU-RO-1",)))
+    doors.box.calls.clear()
+    held = cloud.holdings(volumes=True, logins=True)
+    assert len(doors.box.calls) == calls
+    assert held == Holdings(cloud.endpoints(), cloud.templates(), cloud.volumes(), cloud.logins())
+    doors.box.calls.clear()
+    least = cloud.holdings(volumes=False, logins=False)
+    assert (least.endpoints, least.templates) == (held.endpoints, held.templates)
+    assert len(doors.box.calls) == min(calls, 2)
 
 
 def test_the_catalogue_reads_the_same(doors: Doors) -> None:
