@@ -120,7 +120,7 @@ def _print_findings(console: Console, findings: Sequence[Finding], *, is_read: b
     total = sum(finding.size_bytes for finding in findings if finding.is_certain)
     console.print(Text(f"  Could go: {size_text(total)} unpacked", "bold"))
     for finding in findings:
-        maybe = "" if finding.is_certain else " (some programs need them)" if is_read else " (an estimate)"
+        maybe = "" if finding.is_certain else " (some need them)" if is_read else " (an estimate)"
         console.print(
             Text.assemble(
                 f"  {size_text(finding.size_bytes):>9}  ", (finding.layer, "bold"), f"  {finding.what}{maybe}"

@@ -17,6 +17,8 @@ FIRST_STEP = "factory: the base image is not linux/amd64"
 SHOWN_CHARACTERS = 200
 
 _APT_PACKAGES = re.compile(r"packages=(?:'([^']*)'|([^\s&;]+))")
+# What is installed comes first on the line, constraints after it.
+_REQUIREMENTS = re.compile(r"(?:/opt/requirements/|install\.py )(recipe|runtime)\b")
 _RECIPE_STEP = re.compile(r"^RUN /bin/sh -ec (?:\. /run/machine/env; )?(.*)$", re.DOTALL)
 
 
@@ -61,10 +63,9 @@ def _step(line: str) -> Step:
         return _copied(line, target)
     if FIRST_STEP in line:
         return Step("other", "check of the base image's platform and Python")
-    if verb == "RUN" and "/opt/requirements/recipe" in line:
-        return Step("pip", "Python packages of the recipe")
-    if verb == "RUN" and "/opt/requirements/runtime" in line:
-        return Step("runtime", "virtual environment with the worker's packages")
+    if verb == "RUN" and (match := _REQUIREMENTS.search(line)):
+        is_own = match[1] == "recipe"
+        return Step("pip", "Python packages of the recipe") if is_own else Step("runtime", "the worker's packages")
     if verb == "RUN" and "apt-get install" in line:
         match = _APT_PACKAGES.search(line)
         names = (match[1] or match[2] or "") if match else ""

@@ -65,8 +65,8 @@ JUNK = (
     ),
     _junk("translations", r"(?:^|/)share/locale/", "translations", "rm -rf /usr/share/locale/*"),
 )
-# Some packages compile at run time (torch.compile, triton), and then need them: told, never a fault.
-SOMETIMES_NEEDED = frozenset({"headers"})
+# Some packages compile at run time (torch.compile, triton), and a recipe's steps may call pip: told, never a fault.
+SOMETIMES_NEEDED = frozenset({"headers", "package tools"})
 
 _BYTECODE = re.compile(r"^(?P<folder>.*/)?__pycache__/(?P<name>[^/]+?)\.(?P<tag>[a-z]+-\d+)(?:\.opt-\d)?\.pyc$")
 

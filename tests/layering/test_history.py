@@ -31,8 +31,10 @@ def one(line: str) -> tuple[str, str]:
         (
             "RUN /bin/sh -c python -m venv /opt/venv && pip install -r /opt/requirements/runtime.txt",
             "runtime",
-            "virtual environment with the worker's packages",
+            "the worker's packages",
         ),
+        ("RUN /bin/sh -c install.py recipe.txt --constraint runtime.txt", "pip", "Python packages of the recipe"),
+        ("RUN /bin/sh -c install.py runtime.txt --locked runtime.lock.txt", "runtime", "the worker's packages"),
         ("RUN /bin/sh -ec . /run/machine/env; make all # buildkit", "step 1", "make all"),
         ("COPY /source/ /opt/src/Wan2.1/ # buildkit", "sources", "source: Wan2.1"),
         ("COPY models/flux/ /models/flux/ # buildkit", "weights", "weights: flux"),
