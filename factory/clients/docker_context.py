@@ -31,6 +31,7 @@ from factory.records import BuildOptions, Context, ContextFile
 MACHINE_FOLDER = ".machine"
 MACHINE_MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
 MACHINE_SOURCE = ". /run/machine/env"
+CACHE_MOUNT = "--mount=type=cache,id=factory-packages,target=/mnt"
 
 # 1980-01-01T00:00:00Z: the oldest time that a zip file (a wheel built in a RUN step) can hold.
 MTIME_S = 315_532_800
@@ -71,7 +72,8 @@ def without_machine(text: str) -> str:
 
     The classic builder refuses `RUN --mount`, and people who read a step need not know of it.
     """
-    text = re.sub(re.escape(MACHINE_MOUNT) + r"\s+", "", text)
+    for mount in (CACHE_MOUNT, MACHINE_MOUNT):
+        text = re.sub(re.escape(mount) + r"\s+", "", text)
     return re.sub(re.escape(MACHINE_SOURCE) + r"\s*(&&|;)\s*", "", text)
 
 

@@ -29,8 +29,10 @@ from factory.recipe.load import RecipeFile
 from factory.records import BaseImage, Context, ContextFile, ModelFiles
 
 TEMPLATE = "Dockerfile.j2"
+INSTALLER = "install.py"  # beside the template; runs in the build
 MACHINE_MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
 MACHINE_SOURCE = ". /run/machine/env"
+CACHE_MOUNT = "--mount=type=cache,id=factory-packages,target=/mnt"
 REVISION_LABEL = "org.opencontainers.image.revision"
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -42,18 +44,22 @@ def render(
     *,
     repository: str,
     source_revision: str | None = None,
+    sources: Path | None = None,
 ) -> Context:
     """Make the build context of a recipe.
+
+    `sources` is a folder with a `templates/` and a `worker_runtime/` to take instead of the installed ones.
 
     Weights that go into the image are in it by the Hub's digest, not by their bytes (`with_weights`). Raises
     TemplateError, HandlerMissing, and RenderError for a value that no Dockerfile can hold.
     """
     recipe = recipe_file.recipe
     texts = {
-        "Dockerfile": _dockerfile(recipe_file, models, base),
+        "Dockerfile": _dockerfile(recipe_file, models, base, template_folder(sources)),
         "recipe.json": _recipe_json(recipe_file, models),
+        INSTALLER: (template_folder() / INSTALLER).read_bytes().replace(b"\r\n", b"\n"),
         ".machine/env": b"",  # where the engine's client puts what the machine adds to RUN steps
-        **_sources(),
+        **_sources(sources),
     }
     if recipe.image.pip:
         texts["requirements.txt"] = "".join(f"{line}\n" for line in recipe.image.pip).encode()
@@ -99,7 +105,9 @@ def quoted(value: str) -> str:
 
 
 # --- the Dockerfile ------------------------------------------------------------------------------------------------
-def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: BaseImage) -> bytes:
+def _dockerfile(
+    recipe_file: RecipeFile, models: Sequence[ModelFiles], base: BaseImage, templates: Path
+) -> bytes:
     recipe = recipe_file.recipe
     if not re.fullmatch(r"[A-Za-z0-9][\w.:/@-]*", base.pinned):
         raise RenderError("no image reference", where=repr(base.pinned), fix="check image.base")
@@ -112,10 +120,12 @@ def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: Bas
         "machine": f"{MACHINE_MOUNT} {MACHINE_SOURCE} &&",
         "machine_mount": MACHINE_MOUNT,
         "machine_source": MACHINE_SOURCE,
+        "cache_mount": CACHE_MOUNT,
+        "is_locked": False,
     }
     try:
         with _ONE_AT_A_TIME:  # of several threads that need the same template one compiles it
-            template = _environment(recipe_file.path.parent).get_template(name)
+            template = _environment(recipe_file.path.parent, templates).get_template(name)
         text = template.render(values)
     except jinja2.TemplateError as error:
         raise _template_error(recipe_file, name, error) from error
@@ -125,7 +135,7 @@ def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: Bas
 
 
 @lru_cache(maxsize=16)
-def _environment(recipe_folder: Path) -> jinja2.Environment:
+def _environment(recipe_folder: Path, templates: Path) -> jinja2.Environment:
     """Return Jinja with our template by its name, and the recipe's folder as `recipe/…`.
 
     Kept by folder, since compiling the template is the dearest part of a render; Jinja sees a file that has changed.
@@ -134,7 +144,7 @@ def _environment(recipe_folder: Path) -> jinja2.Environment:
     loader = jinja2.ChoiceLoader(
         [
             jinja2.PrefixLoader({"recipe": jinja2.FileSystemLoader(recipe_folder)}),
-            jinja2.FileSystemLoader(template_folder()),
+            jinja2.FileSystemLoader(templates),
         ]
     )
     environment = SandboxedEnvironment(
@@ -149,8 +159,13 @@ def _environment(recipe_folder: Path) -> jinja2.Environment:
     return environment
 
 
-def template_folder() -> Path:
-    """Return the folder of our template: in the wheel below the package, in a checkout beside it."""
+def template_folder(sources: Path | None = None) -> Path:
+    """Return the folder of our template: in the wheel below the package, in a checkout beside it; or that of `sources`.
+
+    Only asked where to look: a folder of `sources` need not be there.
+    """
+    if sources is not None:
+        return sources / "templates"
     package = Path(__file__).parents[1]
     return next(
         (f for f in (package / "templates", package.parent / "templates") if (f / TEMPLATE).is_file()),
@@ -224,18 +239,24 @@ def _model_json(model: ModelFiles) -> dict[str, Any]:
     }
 
 
-def _sources() -> Mapping[str, bytes]:
-    with _ONE_AT_A_TIME:
-        return _runtime_sources()
-
-
-@lru_cache(maxsize=1)
-def _runtime_sources() -> Mapping[str, bytes]:
-    """Return the worker runtime as installed here: its Python sources and its requirements, no caches, no tests."""
+def runtime_folder(sources: Path | None = None) -> Path:
+    """Return the folder of the worker runtime: as installed here, or that of `sources`."""
+    if sources is not None:
+        return sources / "worker_runtime"
     spec = importlib.util.find_spec("worker_runtime")
     if spec is None or spec.origin is None:
         raise RenderError("the package worker_runtime is not installed", fix="install factory again")
-    folder = Path(spec.origin).parent
+    return Path(spec.origin).parent
+
+
+def _sources(sources: Path | None = None) -> Mapping[str, bytes]:
+    with _ONE_AT_A_TIME:
+        return _runtime_sources(runtime_folder(sources))
+
+
+@lru_cache(maxsize=2)
+def _runtime_sources(folder: Path) -> Mapping[str, bytes]:
+    """Return the worker runtime: its Python sources and its requirements, no caches, no tests."""
     sources = sorted(
         path
         for path in folder.rglob("*.py")

@@ -1,4 +1,4 @@
-# wan, rendered by factory from its recipe: edit that, or the template.
+# Rendered by factory from a recipe: edit that, or the template.
 FROM python:3.11-slim-bookworm@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef AS git
 RUN --mount=type=bind,source=.machine,target=/run/machine . /run/machine/env && export DEBIAN_FRONTEND=noninteractive && apt-get update -q \
  && apt-get install -yq --no-install-recommends git ca-certificates && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig/aux-cache /var/log/apt /var/log/dpkg.log /var/log/alternatives.log
@@ -13,21 +13,15 @@ WORKDIR /app
 RUN --mount=type=bind,source=.machine,target=/run/machine . /run/machine/env && export DEBIAN_FRONTEND=noninteractive && packages='' \
  && { python="$(command -v python3.11 || command -v python3 || command -v python)" && "$python" -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3 python3-venv"; } \
  && { test -z "$packages" || { apt-get update -q && apt-get install -yq --no-install-recommends -- $packages && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig/aux-cache /var/log/apt /var/log/dpkg.log /var/log/alternatives.log; }; }
+COPY install.py /opt/requirements/
 COPY worker_runtime/requirements.txt /opt/requirements/runtime.txt
-RUN --mount=type=bind,source=.machine,target=/run/machine . /run/machine/env && touch -d '1 second ago' /dev/shm/before && python="$(command -v python3.11 || command -v python3 || command -v python)" && "$python" -c 'import sys; found = "%d.%d" % sys.version_info[:2]; sys.exit(None if found == "3.11" else "factory: the base image has Python " + found + " and the recipe wants 3.11: change image.python or image.base")' \
+RUN --mount=type=bind,source=.machine,target=/run/machine --mount=type=cache,id=factory-packages,target=/mnt . /run/machine/env && python="$(command -v python3.11 || command -v python3 || command -v python)" && "$python" -c 'import sys; found = "%d.%d" % sys.version_info[:2]; sys.exit(None if found == "3.11" else "factory: the base image has Python " + found + " and the recipe wants 3.11: change image.python or image.base")' \
  && "$python" -m venv /opt/venv \
  && find /opt/venv -name __pycache__ -prune -exec rm -rf {} + \
- && export PYTHONDONTWRITEBYTECODE=1 && /opt/venv/bin/python -m pip install --no-cache-dir --no-compile --disable-pip-version-check --progress-bar off -r /opt/requirements/runtime.txt \
- && find /opt/venv/lib/python*/site-packages -mindepth 1 -maxdepth 1 -newer /dev/shm/before -print \
-  | { /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -i - >/dev/null || :; } \
- && find /opt/venv -newer /dev/shm/before -exec touch -h -d @315532800 {} + && touch -d @315532800 /opt /tmp
+ && cd /opt/requirements && /opt/venv/bin/python -B install.py runtime.txt
 ENV VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
 COPY requirements.txt /opt/requirements/recipe.txt
-RUN --mount=type=bind,source=.machine,target=/run/machine . /run/machine/env && touch -d '1 second ago' /dev/shm/before \
- && export PYTHONDONTWRITEBYTECODE=1 && /opt/venv/bin/python -m pip install --no-cache-dir --no-compile --disable-pip-version-check --progress-bar off -r /opt/requirements/recipe.txt -c /opt/requirements/runtime.txt \
- && find /opt/venv/lib/python*/site-packages -mindepth 1 -maxdepth 1 -newer /dev/shm/before -print \
-  | { /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -i - >/dev/null || :; } \
- && find /opt/venv -newer /dev/shm/before -exec touch -h -d @315532800 {} + && touch -d @315532800 /opt /tmp
+RUN --mount=type=bind,source=.machine,target=/run/machine --mount=type=cache,id=factory-packages,target=/mnt . /run/machine/env && cd /opt/requirements && /opt/venv/bin/python -B install.py recipe.txt --constraint runtime.txt
 COPY --from=source1 /source/ /opt/src/Wan2.1/
 RUN --mount=type=bind,source=.machine,target=/run/machine ["/bin/sh", "-ec", ". /run/machine/env; sed -i 's/^from .attention import flash_attention$/from .attention import attention as flash_attention/' /opt/src/Wan2.1/wan/modules/model.py"]
 RUN --mount=type=bind,source=.machine,target=/run/machine ["/bin/sh", "-ec", ". /run/machine/env; sed -i 's/WanModel.from_pretrained(checkpoint_dir)/WanModel.from_pretrained(checkpoint_dir, torch_dtype=torch.bfloat16)/' /opt/src/Wan2.1/wan/text2video.py"]
