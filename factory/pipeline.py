@@ -72,6 +72,7 @@ class Machine:
     """What this machine adds to a recipe; none of it changes what the recipe means.
 
     `environment` goes to the workers that verify starts; `source_revision` is the git commit of the recipe's folder.
+    `sources` is a folder of templates and worker runtime to render from, instead of the installed ones.
     """
 
     home: Path
@@ -81,6 +82,7 @@ class Machine:
     stand_in_base: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     source_revision: str | None = None
+    sources: Path | None = None
 
 
 @dataclass(slots=True)
@@ -181,6 +183,7 @@ class Line:
                 self._base(stage.tell),
                 repository=self.repository,
                 source_revision=self.machine.source_revision,
+                sources=self.machine.sources,
             )
             for warning in context.warnings:
                 stage.tell(Progress("note", "render", warning))

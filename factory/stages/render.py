@@ -29,10 +29,8 @@ from factory.recipe.load import RecipeFile
 from factory.records import BaseImage, Context, ContextFile, ModelFiles
 
 TEMPLATE = "Dockerfile.j2"
-INSTALLER = "install.py"  # beside the template; runs in the build
 MACHINE_MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
 MACHINE_SOURCE = ". /run/machine/env"
-CACHE_MOUNT = "--mount=type=cache,id=factory-packages,target=/mnt"
 REVISION_LABEL = "org.opencontainers.image.revision"
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -57,7 +55,6 @@ def render(
     texts = {
         "Dockerfile": _dockerfile(recipe_file, models, base, template_folder(sources)),
         "recipe.json": _recipe_json(recipe_file, models),
-        INSTALLER: (template_folder() / INSTALLER).read_bytes().replace(b"\r\n", b"\n"),
         ".machine/env": b"",  # where the engine's client puts what the machine adds to RUN steps
         **_sources(sources),
     }
@@ -105,9 +102,7 @@ def quoted(value: str) -> str:
 
 
 # --- the Dockerfile ------------------------------------------------------------------------------------------------
-def _dockerfile(
-    recipe_file: RecipeFile, models: Sequence[ModelFiles], base: BaseImage, templates: Path
-) -> bytes:
+def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: BaseImage, templates: Path) -> bytes:
     recipe = recipe_file.recipe
     if not re.fullmatch(r"[A-Za-z0-9][\w.:/@-]*", base.pinned):
         raise RenderError("no image reference", where=repr(base.pinned), fix="check image.base")
@@ -120,8 +115,6 @@ def _dockerfile(
         "machine": f"{MACHINE_MOUNT} {MACHINE_SOURCE} &&",
         "machine_mount": MACHINE_MOUNT,
         "machine_source": MACHINE_SOURCE,
-        "cache_mount": CACHE_MOUNT,
-        "is_locked": False,
     }
     try:
         with _ONE_AT_A_TIME:  # of several threads that need the same template one compiles it
