@@ -29,8 +29,10 @@ from factory.recipe.load import RecipeFile
 from factory.records import BaseImage, Context, ContextFile, ModelFiles
 
 TEMPLATE = "Dockerfile.j2"
+INSTALLER = "install.py"  # beside the template; runs in the build
 MACHINE_MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
 MACHINE_SOURCE = ". /run/machine/env"
+CACHE_MOUNT = "--mount=type=cache,id=factory-packages,target=/mnt"
 REVISION_LABEL = "org.opencontainers.image.revision"
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -55,6 +57,7 @@ def render(
     texts = {
         "Dockerfile": _dockerfile(recipe_file, models, base, template_folder(sources)),
         "recipe.json": _recipe_json(recipe_file, models),
+        **_installer(template_folder(sources)),
         ".machine/env": b"",  # where the engine's client puts what the machine adds to RUN steps
         **_sources(sources),
     }
@@ -115,6 +118,8 @@ def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: Bas
         "machine": f"{MACHINE_MOUNT} {MACHINE_SOURCE} &&",
         "machine_mount": MACHINE_MOUNT,
         "machine_source": MACHINE_SOURCE,
+        "cache_mount": CACHE_MOUNT,
+        "is_locked": False,
     }
     try:
         with _ONE_AT_A_TIME:  # of several threads that need the same template one compiles it
@@ -230,6 +235,12 @@ def _model_json(model: ModelFiles) -> dict[str, Any]:
             for file in sorted(model.files, key=lambda file: file.path)
         ],
     }
+
+
+def _installer(templates: Path) -> Mapping[str, bytes]:
+    """Return the installer beside the template; nothing where the `sources` are older than it."""
+    path = templates / INSTALLER
+    return {INSTALLER: path.read_bytes().replace(b"\r\n", b"\n")} if path.is_file() else {}
 
 
 def runtime_folder(sources: Path | None = None) -> Path:
