@@ -77,6 +77,21 @@ class Recreation:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a release had found in the account when nothing was left to change (`settling.py`).
+
+    `decided_from` and `seen` are hashes; `volume` and `login` are names, empty where the recipe needs none;
+    `is_public`: could anybody pull the image?
+    """
+
+    decided_from: str
+    seen: str
+    is_public: bool
+    volume: str = ""
+    login: str = ""
+
+
 @dataclass(slots=True)
 class Memory:
     """One recipe's memory.
@@ -84,7 +99,8 @@ class Memory:
     `fingerprints` are of the last walk's stages; `verified` is the digest that verify proved, with the image's size;
     `tested` says which deployment answered which tests. From before RunPod is changed until the tests have passed,
     `pending` says what kind of release is under way, and `before` what was there. `history` is what ran, newest last.
-    `rollback` is what is being put back, `recreation` the endpoint that is being made anew.
+    `rollback` is what is being put back, `recreation` the endpoint that is being made anew. `settled` is None from
+    before RunPod is changed until a release has seen that nothing is left to change.
     """
 
     fingerprints: dict[str, str] = field(default_factory=dict)
@@ -96,6 +112,7 @@ class Memory:
     history: list[Past] = field(default_factory=list)
     rollback: Past | None = None
     recreation: Recreation | None = None
+    settled: Settled | None = None
 
     def note(self, past: Past) -> None:
         """Add to the history, of which the newest HISTORY_LENGTH are kept."""

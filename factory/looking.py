@@ -51,11 +51,21 @@ class ImageLook:
             return ImageState(reference, is_pushed=False)
         return self(line, PushedImage(line.context.repository, line.context.tag, digest))
 
-    def __call__(self, line: Line, pushed: PushedImage) -> ImageState:
-        """Look at an image that is in its registry. Raises what the registry raises."""
-        return self._state(line.doors.registry, pushed)
+    def __call__(self, line: Line, pushed: PushedImage, *, is_public: bool | None = None) -> ImageState:
+        """Look at an image that is in its registry. Raises what the registry raises.
 
-    def _state(self, registry: Registry, pushed: PushedImage) -> ImageState:
+        `is_public`: it is known already whether anybody may pull it, so no stranger asks.
+        """
+        return self._state(line.doors.registry, pushed, is_public)
+
+    def public_digest(self, reference: str) -> str | None:
+        """Return the digest that a tag has for a stranger; None where a stranger sees none, or the registry is down."""
+        try:
+            return self.anonymous.digest(reference)
+        except FactoryError:
+            return None
+
+    def _state(self, registry: Registry, pushed: PushedImage, is_public: bool | None = None) -> ImageState:
         content = self._content(registry, pushed)
         size = content["size"]
         host = parse(pushed.repository).registry
@@ -64,7 +74,7 @@ class ImageLook:
             platform=content["platform"],
             cuda=content["cuda"],
             size=ImageSize(size["compressed_bytes"], size["unpacked_bytes"], size["is_exact"]),
-            is_public=self._is_public(pushed.reference),
+            is_public=self._is_public(pushed.reference) if is_public is None else is_public,
             has_login=self.login_for(host) is not None,
             is_out_of_reach=is_loopback(host) and not self.is_cloud_local,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_cloud import FakeCloud
 from fake_doors import FakeDoors
-from fake_hub import COMMIT
+from fake_hub import COMMIT, FakeRegistry
 from fake_jobs import FakeJobs, completed
 
 from factory import recipe
@@ -62,7 +62,7 @@ class Bench:
         journal.memory.verified, journal.memory.size = digest, SIZE
         self.ended.clear()
         line = Line(recipe.load(path), self.doors, machine, self.listener)
-        return Release(line, self.account, journal, look, lambda _registry: None)
+        return Release(line, self.account, journal, Look(self.doors.registry), lambda _registry: None)
 
     def listener(self, stage: str) -> Callable[[Progress], None]:
         """Keep how each stage ended."""
@@ -74,9 +74,20 @@ class Bench:
         return hear
 
 
-def look(line: Line, pushed: PushedImage) -> ImageState:
-    """Say that the image is there."""
-    return ImageState(pushed.reference, size=SIZE, is_public=True)
+@dataclass
+class Look:
+    """The registry as a stranger sees it: everything in it, unless it is private."""
+
+    registry: FakeRegistry
+    is_private: bool = False
+
+    def __call__(self, line: Line, pushed: PushedImage, *, is_public: bool | None = None) -> ImageState:
+        """Say that the image is there."""
+        return ImageState(pushed.reference, size=SIZE, is_public=not self.is_private, has_login=True)
+
+    def public_digest(self, reference: str) -> str | None:
+        """Show a public image's tag."""
+        return None if self.is_private else self.registry.digest(reference)
 
 
 @pytest.fixture
