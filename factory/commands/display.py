@@ -102,6 +102,8 @@ class Display:
             self._waiting.pop(recipe, None)
             task.stage = ""
         tick, style = TICKS["failed" if is_failed else "done"]
+        if self._live.is_started:
+            self._live.refresh()  # or its row would stay beside its result until the next picture
         self._say(Text.assemble((tick, style), f" {recipe:{self._name_width}}  ", text))
 
     def stop(self) -> None:
@@ -182,12 +184,15 @@ class Display:
         return grid
 
     def _rest(self, at_work: int) -> list[RenderableType]:
-        """Say in one line who waits, and in one how far all is."""
-        lines = [f"{recipe} ({what})" for recipe, what in self._waiting.items()]
-        waits = [Text(f"  {len(lines)} wait: {', '.join(lines)}", "dim", no_wrap=True, overflow="ellipsis")]
+        """Say who waits, a line for each thing waited for, and in one how far all is."""
+        waits = []
+        for what in dict.fromkeys(self._waiting.values()):
+            names = [recipe for recipe, each in self._waiting.items() if each == what]
+            text = f"  {len(names)} wait for {what}: {', '.join(names)}"
+            waits.append(Text(text, "dim", no_wrap=True, overflow="ellipsis"))
         took = seconds_text(time.monotonic() - self._started)
         done = Text(f"  {len(self._ended)} of {len(self._several)} done, {at_work} at work, {took}", "dim")
-        return [*(waits if lines else []), done]
+        return [*waits, done]
 
 
 def waiting(text: str) -> AbstractContextManager[object]:

@@ -118,7 +118,7 @@ def _print_findings(console: Console, findings: Sequence[Finding], *, is_read: b
         )
         return
     total = sum(finding.size_bytes for finding in findings if finding.is_certain)
-    console.print(Text(f"  Could go: {size_text(total)} unpacked", "bold"))
+    console.print(Text(f"  Could go: {size_text(total)} unpacked" if total else "  Could go, perhaps", "bold"))
     for finding in findings:
         maybe = "" if finding.is_certain else " (some need them)" if is_read else " (an estimate)"
         console.print(

@@ -81,5 +81,5 @@ def _copied(line: str, target: str) -> Step:
     if target.startswith("/app"):
         return Step("code", f"code: {' '.join(line.split()[1:-1])}")
     if target.startswith("/opt/requirements"):
-        return Step("other", "list of Python packages")
+        return Step("other", "lists of Python packages, and what installs them")
     return Step("other", line[:SHOWN_CHARACTERS])
