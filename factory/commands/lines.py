@@ -22,6 +22,7 @@ from factory.turns import Turns
 from factory.wording import seconds_text
 
 Goal = Literal["build", "push"]
+PATIENCE_S = 2.0  # for a registry that doesn't answer somebody who only looks
 
 
 @contextmanager
@@ -39,7 +40,8 @@ def open_lines(paths: Sequence[Path]) -> Iterator[list[Line]]:
     """Put several recipes on the road that share what they ask, with the display while the block runs."""
     files = [recipes.load(path) for path in paths]
     machine_settings = settings.read()
-    shared, beside, turns = wiring.Shared(machine_settings), Beside(), Turns()
+    shared = wiring.Shared(machine_settings, patience_s=PATIENCE_S)
+    beside, turns = Beside(), Turns()
     with Display() as display:
         yield [
             Line(
