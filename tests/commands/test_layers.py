@@ -14,6 +14,13 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 Factory = Callable[..., "CompletedProcess[str]"]
 
 
+@pytest.fixture
+def empty(hub: str) -> dict[str, str]:
+    """The environment with a registry that has nothing: the hub's server answers 404 to what it doesn't know."""
+    address = hub.removeprefix("http://")
+    return {"FACTORY_REGISTRY": address, "FACTORY_BASE": f"{address}/base:1"}
+
+
 def test_one_recipe_is_estimated_when_it_is_built_nowhere(factory: Factory) -> None:
     """No registry and no engine in reach: the parts by the table of sizes, and notes that say why."""
     done = factory("layers", RECIPES / "wan.yaml", "--json")
@@ -26,9 +33,9 @@ def test_one_recipe_is_estimated_when_it_is_built_nowhere(factory: Factory) -> N
     assert any("registry" in note for note in wan["notes"]) and any("engine" in note for note in wan["notes"])
 
 
-def test_several_recipes_say_what_to_write_alike(factory: Factory) -> None:
+def test_several_recipes_say_what_to_write_alike(factory: Factory, empty: dict[str, str]) -> None:
     """flux and qwen have torch in common: one list of packages would be one layer, with what it saves."""
-    done = factory("layers", RECIPES / "flux.yaml", RECIPES / "qwen.yaml", RECIPES / "echo.yaml", "--json")
+    done = factory("layers", RECIPES / "flux.yaml", RECIPES / "qwen.yaml", RECIPES / "echo.yaml", "--json", **empty)
     assert done.returncode == 0, done.stderr
     sharing = json.loads(done.stdout)["sharing"]
     [proposal] = sharing["proposals"]
@@ -39,21 +46,23 @@ def test_several_recipes_say_what_to_write_alike(factory: Factory) -> None:
     assert set(base["recipes"]) == {"flux", "qwen", "echo"}
 
 
-def test_people_read_the_same(factory: Factory) -> None:
+def test_people_read_the_same(factory: Factory, empty: dict[str, str]) -> None:
     """The tables name parts, sharing and proposals; stderr carries the progress."""
-    done = factory("layers", RECIPES / "flux.yaml", RECIPES / "qwen.yaml")
+    done = factory("layers", RECIPES / "flux.yaml", RECIPES / "qwen.yaml", **empty)
     assert done.returncode == 0, done.stderr
     for words in ("an estimate from the recipe", "torch==2.13.0", "Shared (what isn't built is estimated)", "less  "):
         assert words in done.stdout
 
 
 @pytest.mark.parametrize("base", ["nvidia/cuda:12.4.1-cudnn-devel-ubuntu22.04", "python:3.11"])
-def test_a_fat_base_is_told_before_the_build(factory: Factory, tmp_path: Path, base: str) -> None:
+def test_a_fat_base_is_told_before_the_build(
+    factory: Factory, empty: dict[str, str], tmp_path: Path, base: str
+) -> None:
     """A base with compilers has a sibling without: proposed with what it saves."""
     recipe = tmp_path / "fat.yaml"
     recipe.write_text(
         f"name: fat\nimage: {{repository: a/fat, base: '{base}'}}\nhandler: echo\ntests: [{{input: {{a: 1}}}}]\n"
     )
-    [fat] = json.loads(factory("layers", recipe, "--json").stdout)["recipes"]
+    [fat] = json.loads(factory("layers", recipe, "--json", **empty).stdout)["recipes"]
     [finding] = fat["findings"]
     assert finding["change"].startswith("image.base: ") and finding["size_bytes"] > 500_000_000
