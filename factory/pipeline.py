@@ -20,6 +20,8 @@ from factory.checks import check, findings_from_fits
 from factory.checks.finding import Finding
 from factory.errors import CheckError, FactoryError, ImageNotInRegistry
 from factory.lazy import lazy
+from factory.locking.drift import as_asked, at_commits, belonging, demand_digests
+from factory.locking.lock import Asked, Lock
 from factory.ports import Engine, ImageDirectory, ModelHub, Registry
 from factory.recipe.load import RecipeFile
 from factory.records import (
@@ -37,7 +39,7 @@ from factory.records import (
 from factory.references import parse, shared_repository, with_prefix
 from factory.stages.build import build
 from factory.stages.push import push
-from factory.stages.render import render, with_weights
+from factory.stages.render import render, runtime_requirements, with_weights
 from factory.stages.resolve import resolve
 from factory.stages.size import size
 from factory.stages.verify import verify
@@ -118,6 +120,7 @@ class Line:
     machine: Machine
     tell: Callable[[Stage], Tell]
     is_forced: bool = False
+    must_be_locked: bool = False  # no lock, or one of another recipe, is an error
     known: Mapping[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     stages: dict[Stage, Ended] = field(default_factory=dict)
@@ -140,10 +143,26 @@ class Line:
             return found
 
     @lazy
+    def lock(self) -> Lock | None:
+        """The recipe's lock where it has one that belongs to it; what doesn't is a note, or LockDrift when demanded."""
+        asked = Asked.of(self.file.recipe, runtime_requirements())
+        has_own_base = self.machine.stand_in_base is None
+        found, note = belonging(self.file.path, asked, is_demanded=self.must_be_locked, has_own_base=has_own_base)
+        if note:
+            self.tell("resolve")(Progress("note", "lock", note))
+        return found
+
+    @lazy
     def models(self) -> tuple[ModelFiles, ...]:
-        """The models' exact files."""
+        """The models' exact files, at the locked commits where there is a lock."""
+        lock = self.lock
         with self.stage("resolve") as stage:
-            models = resolve(self.file.recipe, self.doors.hub, stage.tell)
+            if lock is None:
+                models = resolve(self.file.recipe, self.doors.hub, stage.tell)
+            else:
+                models = resolve(at_commits(self.file.recipe, lock), self.doors.hub, stage.tell)
+                models = as_asked(models, self.file.recipe)
+                demand_digests(self.file.path, models, lock)
             for warning in (warning for model in models for warning in model.warnings):
                 stage.tell(Progress("note", "resolve", warning))
             files = sum(len(model.files) for model in models)
@@ -261,6 +280,8 @@ class Line:
         return shared_repository(self.repository, self.machine.shared)
 
     def _base(self, tell: Tell) -> BaseImage:
+        if self.lock and self.lock.base_image and not self.machine.stand_in_base:
+            return self.lock.base_image
         reference = self.machine.stand_in_base or self.file.recipe.image.base_reference
         if parse(reference).digest:
             return BaseImage(reference)

@@ -33,6 +33,7 @@ from factory.records import (
     HubTag,
     Image,
     Layer,
+    LockedPackage,
     Manifest,
     ModelFile,
     PullLimit,
@@ -226,6 +227,23 @@ class ImageStore(Protocol):
         ...
 
 
+class Checkout(Protocol):
+    """A git repository, as it was at its revisions. Raises SettingsError."""
+
+    @property
+    def root(self) -> Path:
+        """The repository's folder."""
+        ...
+
+    def commit(self, revision: str) -> str:
+        """Return the commit that a revision names."""
+        ...
+
+    def lay(self, commit: str, folders: Sequence[Path], target: Path) -> None:
+        """Write the files that lay below `folders` (relative to the root) at a commit to the same paths in `target`."""
+        ...
+
+
 class ImageDirectory(Protocol):
     """Docker Hub's own API beside its registry. Raises DockerHubFailed."""
 
@@ -414,6 +432,19 @@ class Jobs(Protocol):
 
     def requests(self, endpoint_id: str) -> tuple[JobResult, ...]:
         """Return the jobs that RunPod remembers."""
+        ...
+
+
+class PackageIndex(Protocol):
+    """Where Python packages come from. Raises RenderError, one sentence."""
+
+    def resolve(
+        self, requirements: Sequence[str], python: str, preferred: Sequence[LockedPackage]
+    ) -> tuple[LockedPackage, ...]:
+        """Return every package that requirements bring for linux/amd64 and a Python (`3.11`), by name, with hashes.
+
+        Of `preferred` each version is taken that the requirements allow; else the newest one.
+        """
         ...
 
 

@@ -228,6 +228,24 @@ class Context:
         return f"{self.repository}:{self.tag}"
 
 
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """A Python package as a lock has it: `hashes` (`sha256:…`) of every file that may be installed for it.
+
+    `url` is set for one that comes from there and not from an index; it has no version then.
+    """
+
+    name: str
+    version: str
+    hashes: tuple[str, ...]
+    url: str | None = None
+
+    def __str__(self) -> str:
+        """Return the line of a requirements file."""
+        hashes = "".join(f" --hash={each}" for each in self.hashes)
+        return (f"{self.name} @ {self.url}" if self.url else f"{self.name}=={self.version}") + hashes
+
+
 # --- build, push, verify -------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class BuildOptions:

@@ -370,6 +370,7 @@ LIBRARIES = {
     "httpx": ["factory.clients"],
     "jinja2": ["factory.stages.render"],
     "yaml": ["factory.recipe"],
+    "uv": ["factory.clients.uv"],
     "starlette": ["factory.emulator"],
     "uvicorn": ["factory.emulator"],
     "graphql": ["factory.emulator.runpod"],

@@ -45,9 +45,11 @@ def render(
     repository: str,
     source_revision: str | None = None,
     sources: Path | None = None,
+    locked: tuple[str, str] | None = None,
 ) -> Context:
     """Make the build context of a recipe.
 
+    `locked` are the requirements files of a lock, the runtime's and the recipe's, with hashes (docs/locking.md).
     `sources` is a folder with a `templates/` and a `worker_runtime/` to take instead of the installed ones.
 
     Weights that go into the image are in it by the Hub's digest, not by their bytes (`with_weights`). Raises
@@ -55,7 +57,7 @@ def render(
     """
     recipe = recipe_file.recipe
     texts = {
-        "Dockerfile": _dockerfile(recipe_file, models, base, template_folder(sources)),
+        "Dockerfile": _dockerfile(recipe_file, models, base, template_folder(sources), is_locked=locked is not None),
         "recipe.json": _recipe_json(recipe_file, models),
         **_installer(template_folder(sources)),
         ".machine/env": b"",  # where the engine's client puts what the machine adds to RUN steps
@@ -63,6 +65,8 @@ def render(
     }
     if recipe.image.pip:
         texts["requirements.txt"] = "".join(f"{line}\n" for line in recipe.image.pip).encode()
+    if locked is not None:
+        texts |= {"runtime.lock.txt": locked[0].encode(), "recipe.lock.txt": locked[1].encode()}
     if recipe.handler.file:
         texts["handler.py"] = read_handler(
             recipe_file.path.parent / recipe.handler.file, recipe_file.where("handler.file")
@@ -105,7 +109,9 @@ def quoted(value: str) -> str:
 
 
 # --- the Dockerfile ------------------------------------------------------------------------------------------------
-def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: BaseImage, templates: Path) -> bytes:
+def _dockerfile(
+    recipe_file: RecipeFile, models: Sequence[ModelFiles], base: BaseImage, templates: Path, *, is_locked: bool
+) -> bytes:
     recipe = recipe_file.recipe
     if not re.fullmatch(r"[A-Za-z0-9][\w.:/@-]*", base.pinned):
         raise RenderError("no image reference", where=repr(base.pinned), fix="check image.base")
@@ -119,7 +125,7 @@ def _dockerfile(recipe_file: RecipeFile, models: Sequence[ModelFiles], base: Bas
         "machine_mount": MACHINE_MOUNT,
         "machine_source": MACHINE_SOURCE,
         "cache_mount": CACHE_MOUNT,
-        "is_locked": False,
+        "is_locked": is_locked,
     }
     try:
         with _ONE_AT_A_TIME:  # of several threads that need the same template one compiles it
@@ -251,6 +257,12 @@ def runtime_folder(sources: Path | None = None) -> Path:
     if spec is None or spec.origin is None:
         raise RenderError("the package worker_runtime is not installed", fix="install factory again")
     return Path(spec.origin).parent
+
+
+def runtime_requirements() -> tuple[str, ...]:
+    """Return what the worker runtime needs, a requirement each."""
+    text = _sources()["worker_runtime/requirements.txt"].decode()
+    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
 def _sources(sources: Path | None = None) -> Mapping[str, bytes]:
