@@ -11,6 +11,7 @@ import click
 from factory import __version__
 from factory.commands.audit import audit
 from factory.commands.build import build
+from factory.commands.changed import changed
 from factory.commands.check import check
 from factory.commands.destroy import destroy
 from factory.commands.diagnose import diagnose
@@ -57,7 +58,7 @@ def cli() -> None:
 
 
 for command in (
-    *(check, schema, resolve, size, render, build, push, verify, layers),
+    *(check, schema, resolve, size, render, build, push, verify, layers, changed),
     *(plan, provision, release, run, jobs, volumes, emulator),
     *(status, audit, logs, diagnose),
     *(releases, rollback, recreate, guard, destroy),

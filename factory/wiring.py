@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from factory.looking import ImageLook
     from factory.pipeline import Line, Machine
     from factory.ports import (
+        Checkout,
         Cloud,
         Engine,
         ImageDirectory,
@@ -213,6 +214,13 @@ def volume_store(settings: Settings, volume: Volume) -> VolumeStore:
         )
     keys = (settings.s3_access_key_id, settings.s3_secret_access_key)
     return S3VolumeStore(volume.id, volume.data_center, url, *keys)
+
+
+def checkout(folder: Path) -> Checkout:
+    """Return the git repository that a folder lies in. Raises SettingsError outside one."""
+    from factory.clients.git import find_checkout
+
+    return find_checkout(folder)
 
 
 def weight_source(settings: Settings) -> WeightSource:

@@ -1,0 +1,26 @@
+"""`factory changed`: the recipes whose image would be another one than at a revision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from factory.commands import options
+
+
+@click.command()
+@click.argument("recipes", type=click.Path(path_type=Path), nargs=-1)
+@click.option("--since", "revision", required=True, metavar="REV", help="Commit, branch or tag to compare with.")
+@options.as_json
+def changed(recipes: tuple[Path, ...], revision: str, as_json: bool) -> None:
+    """Name the recipes whose content digest differs from what a git revision would have built.
+
+    Without RECIPES: recipes/*.yaml of the repository. One path per line on stdout, the reasons and what was deleted on
+    stderr; --json prints a matrix for GitHub Actions. A recipe that can't be rendered is said, and its code is the
+    exit code.
+    """
+    from factory.commands.changes_view import print_changes
+    from factory.commands.comparing import compare
+
+    click.get_current_context().exit(print_changes(compare(recipes, revision), as_json))
