@@ -125,9 +125,9 @@ class Release:
         return plan(line.file.recipe, disks_for(line, image, observed), image, observed, models=line.models)
 
     def _verified(self, pushed: PushedImage) -> None:
-        """Prove the image unless this digest was proved before."""
+        """Prove the image unless this digest was proved before; when forced, prove it all the same."""
         line, memory = self.line, self.journal.memory
-        if memory.size and memory.verified == pushed.digest:
+        if memory.size and memory.verified == pushed.digest and not line.is_forced:
             with line.stage("verify") as stage:
                 stage.is_cached, stage.summary = True, f"proved before: {pushed.digest[:19]}…"
             return
@@ -240,7 +240,8 @@ class Release:
         mark = _mark(deployment, tests)
         with line.stage("run") as stage:
             # A release that was killed before its tests has changed what they answered, and is still to be judged.
-            if memory.tested == mark and not deployment.was_changed and not memory.pending:
+            is_answered = memory.tested == mark and not deployment.was_changed and not memory.pending
+            if is_answered and not line.is_forced:
                 stage.is_cached, stage.summary = True, f"{count_text(len(tests), 'job')} answered before"
                 self._settle(deployment)
                 return

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_cloud import FakeCloud
 from fake_doors import FakeDoors
+from fake_engine import sha256
 from fake_hub import COMMIT, FakeRegistry
 from fake_jobs import FakeJobs, completed
 
@@ -18,7 +19,7 @@ from factory.errors import PreflightFailed, ReleaseRolledBack, ReleaseStopped, T
 from factory.journal import Journal
 from factory.pipeline import Line, Machine
 from factory.provisioning.observed import ImageState
-from factory.records import GB, ImageSize, Progress, PushedImage
+from factory.records import GB, DiskPlan, ImageSize, Progress, PushedImage, Report
 from factory.releasing import Release
 
 SIZE = ImageSize(150_000_000, 420_000_000, is_exact=True)
@@ -83,7 +84,12 @@ class Look:
 
     def __call__(self, line: Line, pushed: PushedImage, *, is_public: bool | None = None) -> ImageState:
         """Say that the image is there."""
-        return ImageState(pushed.reference, size=SIZE, is_public=not self.is_private, has_login=True)
+        return ImageState(
+            pushed.reference,
+            size=SIZE,
+            is_public=not self.is_private if is_public is None else is_public,
+            has_login=True,
+        )
 
     def public_digest(self, reference: str) -> str | None:
         """Show a public image's tag."""
@@ -252,3 +258,78 @@ def test_a_first_release_that_fails_is_in_the_history_as_stopped(bench: Bench) -
         bench.release().walk()
     (past,) = bench.journal.memory.history
     assert (past.outcome, past.endpoint.workers_max) == ("stopped", 3)
+
+
+# --- as it was left --------------------------------------------------------------------------------------------------
+LOOKS = ("balance", "gpus", "data_centers", "secrets", "volumes", "logins", "templates", "endpoints", "rollout")
+
+
+def asked_again(bench: Bench, extra: str = "", **look: bool) -> list[str]:
+    """Release again, and return what the account was asked."""
+    release = bench.release(extra)
+    release.look = Look(bench.doors.registry, **look)
+    bench.account.cloud.calls.clear()
+    release.walk()
+    return bench.account.cloud.calls
+
+
+def test_what_is_as_it_was_left_is_one_look(bench: Bench) -> None:
+    """Right after the first release, and after one that changed something; the catalogue is left alone."""
+    for extra in ("", "env: {NEW: value}\n"):
+        bench.release(extra).walk()
+        assert asked_again(bench, extra) == ["holdings"]
+
+
+@pytest.mark.parametrize("was_private", [False, True])
+def test_an_image_that_only_a_login_may_pull_is_noticed(bench: Bench, was_private: bool) -> None:
+    """Workers could not start: the login is made. That anybody may pull by now needs nothing, and is not asked."""
+    release = bench.release()
+    release.look, release.login_for = Look(bench.doors.registry, was_private), lambda _registry: ("ada", "secret")
+    release.walk()
+    assert bool(bench.account.cloud.held_logins) is was_private
+    release = bench.release()
+    release.look, release.login_for = Look(bench.doors.registry, not was_private), lambda _registry: ("ada", "secret")
+    bench.account.cloud.calls.clear()
+    assert release.walk().deployment.was_changed is not was_private
+    assert bench.account.cloud.held_logins and (bench.account.cloud.calls == ["holdings"]) is was_private
+
+
+def test_what_was_never_seen_right_is_not_settled(bench: Bench) -> None:
+    """A release that is killed, or fails its tests, leaves nothing to rely on: the next looks at everything."""
+    bench.release().walk()
+    assert bench.journal.memory.settled
+    bench.account.jobs.script = WRONG
+    with pytest.raises(ReleaseRolledBack):
+        bench.release("env: {NEW: value}\n").walk()
+    assert not bench.journal.memory.settled
+    bench.account.jobs.script = RIGHT
+    assert set(LOOKS) <= set(asked_again(bench))
+
+
+@dataclass
+class ProvingLine(Line):
+    """A line whose images need no content: each proof is counted."""
+
+    proofs: int = 0
+
+    def verify(self, pushed: PushedImage, *, runs: bool) -> tuple[Report, DiskPlan]:
+        """Prove it."""
+        self.proofs += 1
+        return Report(pushed, SIZE, ()), self.plan
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_force_does_every_stage_again(bench: Bench, is_forced: bool) -> None:
+    """Built, pushed, proved, all of the account looked at, and the test jobs asked; without it none of these."""
+    bench.release().walk()
+    release = bench.release()
+    line = release.line
+    release.line = ProvingLine(line.file, line.doors, line.machine, line.tell, is_forced=is_forced)
+    release.journal.memory.verified = sha256(line.context.reference)  # it is built alike again
+    bench.doors.registry.digests[line.context.reference] = release.journal.memory.verified
+    bench.account.cloud.calls.clear()
+    bench.account.jobs.requests_made.clear()
+    release.walk()
+    assert (len(bench.doors.engine.built), len(bench.doors.engine.pushed)) == (is_forced, is_forced)
+    assert release.line.proofs == is_forced and len(bench.account.jobs.requests_made) == is_forced
+    assert ("gpus" in bench.account.cloud.calls) is is_forced
