@@ -20,6 +20,7 @@ from factory.commands.guard import guard
 from factory.commands.history import releases
 from factory.commands.jobs import jobs
 from factory.commands.layers import layers
+from factory.commands.lock import lock
 from factory.commands.logs import logs
 from factory.commands.plan import plan
 from factory.commands.provision import provision
@@ -58,7 +59,7 @@ def cli() -> None:
 
 
 for command in (
-    *(check, schema, resolve, size, render, build, push, verify, layers, changed),
+    *(check, schema, resolve, size, render, lock, build, push, verify, layers, changed),
     *(plan, provision, release, run, jobs, volumes, emulator),
     *(status, audit, logs, diagnose),
     *(releases, rollback, recreate, guard, destroy),

@@ -20,9 +20,10 @@ from factory.checks import check, findings_from_fits
 from factory.checks.finding import Finding
 from factory.errors import CheckError, FactoryError, ImageNotInRegistry
 from factory.lazy import lazy
-from factory.locking.drift import as_asked, at_commits, belonging, demand_digests
+from factory.locking.drift import as_asked, at_commits, at_kept_commits, belonging, demand_digests
 from factory.locking.lock import Asked, Lock
-from factory.ports import Engine, ImageDirectory, ModelHub, Registry
+from factory.locking.making import Made, make
+from factory.ports import Engine, ImageDirectory, ModelHub, PackageIndex, Registry
 from factory.recipe.load import RecipeFile
 from factory.records import (
     BaseImage,
@@ -106,6 +107,12 @@ class Ended:
     seconds: float
 
 
+def lock_of(file: RecipeFile, *, is_demanded: bool, has_own_base: bool) -> tuple[Lock | None, str]:
+    """Return a recipe's lock if it belongs to it, and a sentence if not; when demanded, that is LockDrift."""
+    asked = Asked.of(file.recipe, runtime_requirements())
+    return belonging(file.path, asked, is_demanded=is_demanded, has_own_base=has_own_base)
+
+
 @dataclass
 class Line:
     """One recipe on the road; `tell` gives the listener of a stage, `stages` how each has ended.
@@ -145,12 +152,25 @@ class Line:
     @lazy
     def lock(self) -> Lock | None:
         """The recipe's lock where it has one that belongs to it; what doesn't is a note, or LockDrift when demanded."""
-        asked = Asked.of(self.file.recipe, runtime_requirements())
         has_own_base = self.machine.stand_in_base is None
-        found, note = belonging(self.file.path, asked, is_demanded=self.must_be_locked, has_own_base=has_own_base)
+        found, note = lock_of(self.file, is_demanded=self.must_be_locked, has_own_base=has_own_base)
         if note:
             self.tell("resolve")(Progress("note", "lock", note))
         return found
+
+    def make_lock(self, index: PackageIndex, kept: Lock | None) -> Made:
+        """Ask what the recipe means now; what `kept` has stays where the recipe still allows it."""
+        recipe, stand_in = self.file.recipe, self.machine.stand_in_base
+        with self.stage("resolve") as stage:
+            models = as_asked(resolve(at_kept_commits(recipe, kept), self.doors.hub, stage.tell), recipe)
+            base_digest = self.doors.registry.digest if stand_in is None else None
+            runtime = runtime_requirements()
+            made = make(recipe, runtime, models=models, base_digest=base_digest, index=index, kept=kept)
+            for note in made.notes:
+                stage.tell(Progress("note", "lock", note))
+            packages = len(made.lock.runtime) + len(made.lock.packages or ())
+            stage.summary = f"{count_text(packages, 'package')}, {count_text(len(models), 'model')}"
+            return made
 
     @lazy
     def models(self) -> tuple[ModelFiles, ...]:

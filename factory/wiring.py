@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ImageDirectory,
         Jobs,
         ModelHub,
+        PackageIndex,
         Registry,
         VolumeStore,
         WeightSource,
@@ -221,6 +222,13 @@ def checkout(folder: Path) -> Checkout:
     from factory.clients.git import find_checkout
 
     return find_checkout(folder)
+
+
+def package_index() -> PackageIndex:
+    """Return the package indexes that pip would ask on this machine."""
+    from factory.clients.uv import UvIndex
+
+    return UvIndex()
 
 
 def weight_source(settings: Settings) -> WeightSource:

@@ -14,6 +14,7 @@ from factory.commands import options
 @click.option("--push", "is_pushed", is_flag=True, help="Push the images and print their digests.")
 @options.jobs
 @options.force
+@options.locked
 @options.network
 @options.ca_file
 @options.as_json
@@ -22,6 +23,7 @@ def build(
     is_pushed: bool,
     jobs: int,
     force: bool,
+    must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
     as_json: bool,
@@ -38,6 +40,7 @@ def build(
         "push" if is_pushed else "build",
         jobs=jobs,
         force=force,
+        must_be_locked=must_be_locked,
         network=network,
         ca_file=ca_file,
         as_json=as_json,

@@ -36,10 +36,14 @@ class Inspection:
         return CheckError.exit_code if any(f.severity == "error" for f in self.findings) else 0
 
 
-def inspect(path: Path, is_online: bool) -> Inspection:
+def inspect(path: Path, is_online: bool, *, must_be_locked: bool = False) -> Inspection:
     """Read and lint one recipe; `is_online` also asks the Hub and sizes it."""
     try:
         file = recipes.load(path)
+        if must_be_locked:
+            from factory.pipeline import lock_of
+
+            lock_of(file, is_demanded=True, has_own_base=True)
         return Inspection(path, (), _online(file) if is_online else check(file))
     except RecipeError as error:
         return Inspection(path, error.problems, (), error.exit_code)

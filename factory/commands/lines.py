@@ -182,6 +182,7 @@ def walk(
     *,
     jobs: int,
     force: bool,
+    must_be_locked: bool = False,
     network: str | None,
     ca_file: Path | None,
     as_json: bool,
@@ -203,7 +204,16 @@ def walk(
             clients = wiring.Clients(machine_settings, file, shared)
             machine = wiring.machine(machine_settings, file, network=network, ca_file=ca_file)
             tell = display.listener(file.recipe.name)
-            walker.line = Line(file, clients, machine, tell, is_forced=force, beside=beside, turns=turns)
+            walker.line = Line(
+                file,
+                clients,
+                machine,
+                tell,
+                is_forced=force,
+                must_be_locked=must_be_locked,
+                beside=beside,
+                turns=turns,
+            )
             company.clients.append(clients)
         company.run()
     show(walkers, goal, time.monotonic() - started_s, as_json=as_json)

@@ -21,4 +21,7 @@ ca_file = click.option(
 jobs = click.option(
     "--jobs", type=click.IntRange(1, 32), default=1, show_default=True, help="Recipes worked on at once."
 )
+locked = click.option(
+    "--locked", "must_be_locked", is_flag=True, help="Refuse a recipe without a lock, or with one that is not its own."
+)
 force = click.option("--force", is_flag=True, help="Build even when the image is there already.")

@@ -16,6 +16,7 @@ from factory.commands.durations import DURATION
 @click.option("--replace", "is_replacing", is_flag=True, help="Remove and make anew what can't be changed.")
 @click.option("--guard", "guard_s", type=DURATION, help="Then watch it for so long (10m), as `factory guard` does.")
 @options.force
+@options.locked
 @options.network
 @options.ca_file
 @options.as_json
@@ -25,6 +26,7 @@ def release(
     is_replacing: bool,
     guard_s: float | None,
     force: bool,
+    must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
     as_json: bool,
@@ -42,6 +44,7 @@ def release(
         runs=not is_still,
         is_replacing=is_replacing,
         force=force,
+        must_be_locked=must_be_locked,
         network=network,
         ca_file=ca_file,
         guard_s=guard_s,

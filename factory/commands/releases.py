@@ -21,6 +21,7 @@ def release_one(
     runs: bool,
     is_replacing: bool,
     force: bool,
+    must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
     guard_s: float | None,
@@ -37,6 +38,7 @@ def release_one(
             wiring.machine(machine, file, network=network, ca_file=ca_file),
             display.listener(file.recipe.name),
             is_forced=force,
+            must_be_locked=must_be_locked,
         )
         account = wiring.Account(machine)
         release = Release(

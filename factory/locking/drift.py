@@ -86,6 +86,19 @@ def at_commits(recipe: Recipe, lock: Lock) -> Recipe:
     return recipe.model_copy(update={"models": tuple(models)})
 
 
+def at_kept_commits(recipe: Recipe, kept: Lock | None) -> Recipe:
+    """Return the recipe with those models at their commits that a lock has of the same repository and revision."""
+    if kept is None:
+        return recipe
+    pairs = zip(kept.asked.models, kept.models, strict=True)
+    commits = {(repo, revision): locked.commit for (repo, revision, *_), locked in pairs}
+    models = [
+        model.model_copy(update={"revision": commits.get((model.repo, model.revision), model.revision)})
+        for model in recipe.models
+    ]
+    return recipe.model_copy(update={"models": tuple(models)})
+
+
 def as_asked(models: Sequence[ModelFiles], recipe: Recipe) -> tuple[ModelFiles, ...]:
     """Return models resolved at commits as what they are: the recipe's revisions, at those commits."""
     return tuple(replace(model, revision=asked.revision) for model, asked in zip(models, recipe.models, strict=True))

@@ -25,14 +25,14 @@ def make(
     runtime: Sequence[str],
     *,
     models: Sequence[ModelFiles],
-    base_digest: Callable[[str], str | None],
+    base_digest: Callable[[str], str | None] | None,
     index: PackageIndex,
     kept: Lock | None,
 ) -> Made:
     """Return a recipe's lock. Of `kept` every version and the base stay that the recipe still allows.
 
-    `models` are resolved already, at their locked commits where those shall stay. Raises RenderError when no versions
-    go together.
+    `models` are resolved already, at their locked commits where those shall stay; `base_digest` is None where another
+    base stands in for the recipe's. Raises RenderError when no versions go together.
     """
     asked = Asked.of(recipe, runtime)
     base, notes = _base(asked, base_digest, kept)
@@ -46,12 +46,16 @@ def make(
     return Made(Lock(asked, base, ours, others, tuple(map(model_of, models))), tuple(notes))
 
 
-def _base(asked: Asked, digest_of: Callable[[str], str | None], kept: Lock | None) -> tuple[str | None, list[str]]:
+def _base(
+    asked: Asked, digest_of: Callable[[str], str | None] | None, kept: Lock | None
+) -> tuple[str | None, list[str]]:
     """Return the base's digest, and a note when it can't be had. A tag moves, and a lock that is kept doesn't."""
     if kept and kept.base and kept.asked.base == asked.base:
         return kept.base, []
     if "@" in asked.base:
         return asked.base.partition("@")[2], []
+    if digest_of is None:
+        return None, ["the base is not locked: FACTORY_BASE stands in for it here"]
     try:
         digest = digest_of(asked.base)
     except FactoryError as error:
@@ -64,3 +68,20 @@ def _split(
 ) -> tuple[tuple[LockedPackage, ...], tuple[LockedPackage, ...]]:
     ours = tuple(each for each in packages if each.name in names)
     return ours, tuple(each for each in packages if each.name not in names)
+
+
+def changes(before: Lock | None, after: Lock) -> tuple[str, ...]:
+    """Return what is locked otherwise than before, a line each: `numpy 2.4.5 → 2.4.6`; nothing for a first lock."""
+    if before is None:
+        return ()
+    old, new = _named(before), _named(after)
+    different = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    return tuple(f"{name} {old.get(name, 'new')} → {new.get(name, 'gone')}" for name in different)
+
+
+def _named(lock: Lock) -> dict[str, str]:
+    """Return everything that a lock pins, by name, in a few characters."""
+    packages = (*lock.runtime, *(lock.packages or ()))
+    found = {each.name: each.version or each.hashes[0][:19] for each in packages}
+    found |= {each.repo: each.commit[:12] for each in lock.models}
+    return found | ({lock.asked.base.partition("@")[0]: lock.base[:19]} if lock.base else {})
