@@ -2,7 +2,8 @@
 
 Variables:
     HF_ENDPOINT, HF_TOKEN        the Hub (also `~/.cache/huggingface/token`, read by huggingface_hub itself)
-    DOCKER_HOST, DOCKER_CONFIG   the engine and its credentials, as the Docker CLI reads them
+    DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG   the engine and its credentials, as the Docker CLI reads them
+    DOCKER_TLS_VERIFY, DOCKER_CERT_PATH   TLS to the engine of DOCKER_HOST, likewise (docs/builders.md)
     FACTORY_REGISTRY_USERNAME, FACTORY_REGISTRY_PASSWORD   credentials that win over Docker's config
     FACTORY_REGISTRY             prefix put before every recipe's repository, e.g. 127.0.0.1:5000
     FACTORY_SHARED               repository in which the recipes of a namespace share environments and weights, e.g.
@@ -45,7 +46,10 @@ class Settings:
     network: str | None = None
     ca_file: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)
-    docker_host: str | None = None  # None: the default socket
+    docker_host: str | None = None  # None: that of the context
+    docker_context: str | None = None  # None: the current one of Docker's configuration
+    docker_tls_verify: bool = False
+    docker_cert_path: Path | None = None
     worker_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     hub_endpoint: str = "https://huggingface.co"
     hub_token: str | None = field(default=None, repr=False)
@@ -84,6 +88,9 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         ca_file=Path(ca) if ca else None,
         proxies={k: environ[k] for k in ("http_proxy", "https_proxy", "no_proxy") if environ.get(k)},
         docker_host=environ.get("DOCKER_HOST") or None,
+        docker_context=environ.get("DOCKER_CONTEXT") or None,
+        docker_tls_verify=bool(environ.get("DOCKER_TLS_VERIFY")),  # any value, as for the Docker CLI
+        docker_cert_path=Path(path).expanduser() if (path := environ.get("DOCKER_CERT_PATH")) else None,
         worker_environment=secrets(("HF_ENDPOINT", "HF_TOKEN"), environ),
         hub_endpoint=(environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
         hub_token=environ.get("HF_TOKEN") or None,

@@ -17,6 +17,7 @@ from factory.settings import Settings, secrets
 if TYPE_CHECKING:
     from factory.account import Volume
     from factory.clients.credentials import Credentials
+    from factory.clients.docker_contexts import EngineAddress
     from factory.clients.runpod.transport import RunPodClient
     from factory.gathering import Target
     from factory.journal import Journal
@@ -64,10 +65,10 @@ class Clients:
 
     @cached_property
     def engine(self) -> Engine:
-        """The Docker engine that DOCKER_HOST names."""
+        """The Docker engine that DOCKER_HOST or a Docker context names. Raises SettingsError for an unknown one."""
         from factory.clients.docker_engine import DockerEngine
 
-        return DockerEngine(self.settings.docker_host, login_for=self.credentials.login_for)
+        return DockerEngine(_engine_address(self.settings), login_for=self.credentials.login_for)
 
     def interrupt(self) -> None:
         """Stop what the engine is doing for other threads; nothing when it was never used."""
@@ -98,6 +99,18 @@ def _kept_hub(settings: Settings) -> ModelHub:
 
     hub = HuggingFaceHub(settings.hub_endpoint, settings.hub_token)
     return HubKept(hub, Kept(settings.home / "answers"), settings.hub_endpoint)
+
+
+def _engine_address(settings: Settings) -> EngineAddress:
+    from factory.clients.docker_contexts import engine_address
+
+    return engine_address(
+        settings.docker_config,
+        host=settings.docker_host,
+        context=settings.docker_context,
+        is_tls_verified=settings.docker_tls_verify,
+        certificates=settings.docker_cert_path,
+    )
 
 
 class Shared:

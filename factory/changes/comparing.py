@@ -170,7 +170,7 @@ def _reads_the_same(file: RecipeFile, before: Path) -> bool:
     """Is all that the recipe is rendered from the same, byte by byte? Only asked without a template of its own."""
     if file.recipe.image.template or file.path.read_bytes() != before.read_bytes():
         return False
-    beside = [name for name in (file.recipe.handler.file, f"{file.path.stem}.lock") if name]
+    beside = [name for name in (file.recipe.handler.file, file.path.with_suffix(".lock").name) if name]
     if before.stem != file.path.stem:
         return False
     return all(_content(file.path.parent / name) == _content(before.parent / name) for name in beside)

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import docker
+import docker.tls
 import requests
 
+from factory.clients.docker_contexts import EngineAddress
+
 PLATFORM = "linux/amd64"
-DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 
 class Connection(docker.APIClient):
@@ -24,9 +26,17 @@ class Connection(docker.APIClient):
 
     is_buildkit = False
 
-    def __init__(self, address: str | None, timeout_s: float | None = 60) -> None:
+    def __init__(self, address: EngineAddress | str, timeout_s: float | None = 60) -> None:
         self._streams: list[requests.Response] = []
-        super().__init__(base_url=address, version="auto", timeout=timeout_s)  # type: ignore[arg-type]
+        address = address if isinstance(address, EngineAddress) else EngineAddress(address)
+        super().__init__(
+            base_url=address.url,
+            version="auto",
+            timeout=timeout_s,  # type: ignore[arg-type]
+            tls=_tls(address),
+            # The `ssh` program, as the Docker CLI does it: its configuration, agent and known hosts are the user's.
+            use_ssh_client=address.url.startswith("ssh://"),
+        )
 
     def _post(self, url: str, **kwargs: Any) -> requests.Response:
         if self.is_buildkit and url.endswith("/build"):
@@ -53,6 +63,17 @@ class Connection(docker.APIClient):
         # null for an image whose configuration has no history (containerd image store, docker 26.1, 2026-11-24)
         layers: list[dict[str, Any]] = self.history(image) or []  # type: ignore[no-untyped-call]
         return sum(int(layer["Size"]) for layer in layers)
+
+
+def _tls(address: EngineAddress) -> docker.tls.TLSConfig | bool:
+    """Return docker-py's form of what a connection shows and trusts; False for a plain one."""
+    if address.tls is None:
+        return False
+    tls = address.tls
+    pair = (str(tls.certificate), str(tls.key)) if tls.certificate and tls.key else None
+    return docker.tls.TLSConfig(
+        client_cert=pair, ca_cert=str(tls.ca) if tls.ca else None, verify=tls.is_verified
+    )  # fmt: skip
 
 
 def parameters_of(info: dict[str, Any]) -> dict[str, str]:

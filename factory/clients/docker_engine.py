@@ -21,9 +21,10 @@ from docker.errors import APIError, ImageNotFound
 
 from factory.clients import docker_build, docker_push
 from factory.clients.docker_buildlog import pull_progress
-from factory.clients.docker_connection import DEFAULT_ADDRESS, PLATFORM, Connection, messages, parameters_of
+from factory.clients.docker_connection import PLATFORM, Connection, messages, parameters_of
 from factory.clients.docker_containers import ContainerWorker, gpus_of, run_to_end, run_worker
-from factory.clients.docker_faults import engine_faults, pull_error
+from factory.clients.docker_contexts import DEFAULT_URL, EngineAddress
+from factory.clients.docker_faults import clean, engine_faults, pull_error
 from factory.errors import (
     BaseMissing,
     BuildError,
@@ -51,16 +52,16 @@ PUSH_TIMEOUT_S = 1800  # between two words of the engine while it pushes: it may
 
 
 class DockerEngine:
-    """A Docker engine at `address` (as in DOCKER_HOST; None: the default socket); connects on first use.
+    """A Docker engine at `address` (a URL as in DOCKER_HOST; None: the default socket); connects on first use.
 
     `login_for` gives user name and password for a registry; the name `<token>` marks an identity token. `patience_s`
     is how long a registry may be gone in mid-push, the engine itself trying again meanwhile, until we give up.
     """
 
     def __init__(
-        self, address: str | None = None, *, login_for: LoginFor | None = None, patience_s: float = 20.0
+        self, address: EngineAddress | str | None = None, *, login_for: LoginFor | None = None, patience_s: float = 20.0
     ) -> None:
-        self.address = address or DEFAULT_ADDRESS
+        self.address = address if isinstance(address, EngineAddress) else EngineAddress(address or DEFAULT_URL)
         self._login_for = login_for or (lambda _: None)
         self._patience_s = patience_s
         self._live: set[Connection] = set()
@@ -77,7 +78,7 @@ class DockerEngine:
         A Docker Desktop engine, or one whose socket is mounted into a container, answers with another host name.
         """
         root = Path(str(self._info.get("DockerRootDir", "")))
-        is_local = self.address.startswith("unix://") and self._info.get("Name") == socket.gethostname()
+        is_local = not self.address.is_elsewhere and self._info.get("Name") == socket.gethostname()
         try:
             disk = os.statvfs(root) if is_local else None
         except OSError:
@@ -98,6 +99,8 @@ class DockerEngine:
         BuildKit's cache stays: the next try goes on from the last good step. Raises the tree below BuildError, and
         Interrupted.
         """
+        if self.address.is_chosen:
+            tell(Progress("note", "engine", f"building on {clean(str(self.address))}"))
         self._require_space(context)
         with self._connect(None) as connection:
             for base in docker_build.bases(context):

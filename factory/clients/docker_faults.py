@@ -14,6 +14,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException
 
+from factory.clients.docker_contexts import EngineAddress
 from factory.errors import (
     BaseMissing,
     BuildError,
@@ -51,7 +52,7 @@ def clean(text: str) -> str:
 
 
 @contextmanager
-def engine_faults(address: str) -> Iterator[None]:
+def engine_faults(address: EngineAddress | str) -> Iterator[None]:
     """Turn docker-py's exceptions into EngineUnreachable, EngineForbidden, EngineDiskFull or BuildError."""
     try:
         yield
@@ -61,22 +62,32 @@ def engine_faults(address: str) -> Iterator[None]:
         raise ours or engine_error(error, address) from error
 
 
-def engine_error(error: Exception, address: str) -> BuildError:
+def engine_error(error: Exception, address: EngineAddress | str) -> BuildError:
     """Tell what one of docker-py's exceptions means."""
     if isinstance(error, APIError):
-        return daemon_error(_explanation(error), address)
+        return daemon_error(_explanation(error), str(address))
     causes = list(_chain(error))
     if any(isinstance(cause, PermissionError) for cause in causes):
         return EngineForbidden(
             "this user may not use the Docker engine's socket (permission denied)",
-            where=clean(address),
+            where=clean(str(address)),
             fix="add the user to the group docker (`sudo usermod -aG docker $USER`, then log in again)",
         )
     return EngineUnreachable(
         f"no Docker engine answers ({clean(_innermost(causes))})",
-        where=clean(address),
-        fix="run `scripts/engine up`, or start Docker",
+        where=clean(str(address)),
+        fix=_fix(address if isinstance(address, EngineAddress) else EngineAddress(address)),
     )
+
+
+def _fix(address: EngineAddress) -> str:
+    if address.url.startswith("ssh://"):
+        return f"check that `docker -H {clean(address.url)} version` answers without asking anything"
+    if address.context:
+        return f"check `docker --context {address.context} version`, or `docker context use default`"
+    if address.url.startswith("tcp://"):
+        return "check DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, and that the engine listens there"
+    return "run `scripts/engine up`, or start Docker"
 
 
 def daemon_error(message: str, where: str) -> BuildError:
