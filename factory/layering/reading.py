@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 from factory.errors import FactoryError, VerifyError
 from factory.layering.contents import Entry, ImageContents, LayerContents, Step
 from factory.layering.history import steps_of
-from factory.layering.tar_reading import GZIP, PIECE_BYTES, Chunks, Unreadable, read_layer
+from factory.layering.tar_reading import GZIP, PIECE_BYTES, TAR_BUFFER_BYTES, Chunks, Unreadable, read_layer
 from factory.ports import Registry
 from factory.records import Layer, Manifest, Progress, Tell
 from factory.references import parse
@@ -119,7 +119,7 @@ def read_saved(chunks: Iterable[bytes], reference: str, tell: Tell) -> ImageCont
     read_bytes = 0
     stream = io.BufferedReader(Chunks(chunks), PIECE_BYTES)
     try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE_BYTES) as tar:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=TAR_BUFFER_BYTES) as tar:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]
                 if member.issym() or member.islnk():  # equal layers are saved once

@@ -20,6 +20,7 @@ from factory.layering.contents import Entry
 
 HASHED_BYTES = 4096  # smaller files are not held against each other: copies of them cost nothing
 PIECE_BYTES = 1 << 20
+TAR_BUFFER_BYTES = 1 << 16  # tarfile copies what is left of its buffer at every read
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 WHITEOUT = ".wh."
@@ -73,7 +74,7 @@ def read_layer(chunks: Iterable[bytes], where: str) -> tuple[Entry, ...]:
 
 def read_tar(stream: IO[bytes]) -> Iterator[Entry]:
     """Yield the files, links and whiteouts of a tar, its folders left out."""
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE_BYTES) as tar:
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=TAR_BUFFER_BYTES) as tar:
         for member in tar:
             tar.members = []  # type: ignore[attr-defined]  # it keeps every header otherwise, for random access that a stream has not
             if not member.isdir():
