@@ -46,6 +46,10 @@ class Connection(docker.APIClient):
             self._streams.append(response)
         return response
 
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: bool | None, verify: Any, cert: Any) -> Any:
+        """Trust what the engine's address says: requests puts REQUESTS_CA_BUNDLE before a session's own `verify`."""
+        return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
+
     def hang_up(self) -> None:
         """Hang up on every stream: the engine then ends the build, pull or push. Safe from another thread."""
         for response in self._streams:

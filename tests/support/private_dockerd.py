@@ -43,15 +43,17 @@ def small_memory_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
 
 
 @contextmanager
-def running_dockerd(folder: Path, data_root: Path) -> Iterator[str]:
+def running_dockerd(folder: Path, data_root: Path, *, tls: tuple[int, Path] | None = None) -> Iterator[str]:
     """Run dockerd while the block runs and yield its address; no bridge, no firewall rules, nothing outside `folder`.
 
-    It has names of its own in a containerd that the system may run, and leaves `docker0` as it finds it.
+    `tls`: it listens on that port of 127.0.0.1 too, shows the certificate of that file (its key is in it) and wants
+    one that the same file signed. It has names of its own in a containerd that the system may run, and leaves `docker0`
+    as it finds it.
     """
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("a Docker engine of the test's own needs root and dockerd (apt-get install docker.io)")
     folder.mkdir()
-    settings = {
+    settings: dict[str, object] = {
         "data-root": str(data_root),
         "exec-root": str(folder / "exec"),
         "pidfile": str(folder / "pid"),
@@ -63,6 +65,10 @@ def running_dockerd(folder: Path, data_root: Path) -> Iterator[str]:
         "containerd-namespace": f"factory-test-{os.getpid()}",
         "containerd-plugins-namespace": f"factory-test-{os.getpid()}-plugins",
     }
+    if tls is not None:
+        port, file = tls
+        settings["hosts"] = [f"unix://{folder}/docker.sock", f"tcp://127.0.0.1:{port}"]
+        settings |= {"tlsverify": True, "tlscacert": str(file), "tlscert": str(file), "tlskey": str(file)}
     (folder / "daemon.json").write_text(json.dumps(settings))
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(["dockerd", "--config-file", str(folder / "daemon.json")], stdout=log, stderr=log)
