@@ -1,5 +1,7 @@
 """Answers that can't change, kept below `FACTORY_HOME/answers/`: what a commit of the Hub or an image's digest holds.
 
+What a registry wants to be asked with is kept too: an old answer there is refused, and replaced.
+
 One file per question, its name the hash of the question and of this format's version. A file is written beside its
 place and moved there, so a kill and a second process leave the old one or the new one; it starts with the hash of what
 follows, and one that doesn't fit is as good as none. The least recently used go when there are more than MOST files or

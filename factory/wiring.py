@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from factory.clients.runpod.transport import RunPodClient
     from factory.gathering import Target
     from factory.journal import Journal
+    from factory.kept import Kept
     from factory.ledger import Ledger
     from factory.looking import ImageLook
     from factory.pipeline import Line, Machine
@@ -82,7 +83,7 @@ class Clients:
             return self.shared.registry_for(self.credentials)
         from factory.clients.registry import DistributionRegistry
 
-        return DistributionRegistry(login_for=self.credentials.login_for)
+        return DistributionRegistry(login_for=self.credentials.login_for, notes=_kept(self.settings))
 
     @cached_property
     def directory(self) -> ImageDirectory:
@@ -92,13 +93,20 @@ class Clients:
         return DockerHub(self.settings.dockerhub_api, login_for=self.credentials.login_for)
 
 
+def _kept(settings: Settings) -> Kept:
+    """Return the answers that can't change, or only cost a question more when they did."""
+    from factory.kept import Kept
+
+    return Kept(settings.home / "answers")
+
+
 def _kept_hub(settings: Settings) -> ModelHub:
     """Return the Hub; what a commit holds is asked for once on this machine."""
     from factory.clients.huggingface import HuggingFaceHub
-    from factory.kept import HubKept, Kept
+    from factory.kept import HubKept
 
     hub = HuggingFaceHub(settings.hub_endpoint, settings.hub_token)
-    return HubKept(hub, Kept(settings.home / "answers"), settings.hub_endpoint)
+    return HubKept(hub, _kept(settings), settings.hub_endpoint)
 
 
 def _engine_address(settings: Settings) -> EngineAddress:
@@ -137,7 +145,8 @@ class Shared:
         from factory.clients.registry import DistributionRegistry
         from factory.once import RegistryOnce
 
-        return RegistryOnce(DistributionRegistry(login_for=lambda _registry: None, **self._patience))
+        notes = _kept(self._settings)
+        return RegistryOnce(DistributionRegistry(login_for=lambda _registry: None, notes=notes, **self._patience))
 
     def registry_for(self, credentials: Credentials) -> Registry:
         """Return any registry, as those see it who log in like this."""
@@ -145,7 +154,8 @@ class Shared:
         from factory.once import RegistryOnce
 
         if credentials not in self._registries:
-            registry = DistributionRegistry(login_for=credentials.login_for, **self._patience)
+            notes = _kept(self._settings)
+            registry = DistributionRegistry(login_for=credentials.login_for, notes=notes, **self._patience)
             self._registries[credentials] = RegistryOnce(registry)
         return self._registries[credentials]
 
@@ -159,7 +169,6 @@ def image_look(settings: Settings, file: RecipeFile, shared: Shared, *, is_unbui
 
 
 def _look(settings: Settings, credentials: Credentials, shared: Shared, is_unbuilt: bool) -> ImageLook:
-    from factory.kept import Kept
     from factory.looking import ImageLook
 
     is_local = is_loopback(settings.runpod_api_url.split("/")[2])
@@ -172,7 +181,7 @@ def _look(settings: Settings, credentials: Credentials, shared: Shared, is_unbui
     return ImageLook(
         anonymous=shared.anonymous,
         login_for=credentials.login_for,
-        kept=Kept(settings.home / "answers"),
+        kept=_kept(settings),
         is_cloud_local=is_local,
         is_unbuilt=is_unbuilt,
     )

@@ -16,7 +16,7 @@ from types import TracebackType
 import httpx
 
 from factory.clients.manifests import ACCEPT, INDEX_TYPES, config_platform, pick_child, read_manifest
-from factory.clients.registry_auth import Login, RegistryAuth
+from factory.clients.registry_auth import Login, Notes, RegistryAuth
 from factory.clients.retries import retry_after_s, send_patiently
 from factory.clients.tls import trusted
 from factory.errors import (
@@ -39,6 +39,7 @@ class DistributionRegistry:
 
     Connection errors, 429 (its `Retry-After` obeyed) and 5xx are tried again until `patience_s` seconds are over.
     `login_for` is `Credentials.login_for`; `timeout_s` is for one connect, and for one silence while reading.
+    `notes` keep what a 401 said, for the next process.
     Manifest HEADs don't count as pulls on Docker Hub, GETs do (docs.docker.com/docker-hub/usage/pulls, 2026-11).
     """
 
@@ -48,8 +49,10 @@ class DistributionRegistry:
         *,
         timeout_s: float = 30.0,
         patience_s: float = 45.0,
+        notes: Notes | None = None,
     ) -> None:
         self._login_for = login_for
+        self._notes = notes
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._clients: dict[str, httpx.Client] = {}
@@ -199,7 +202,7 @@ class DistributionRegistry:
                     trust_env=not is_local,
                     verify=trusted(),
                 )
-                self._auths[registry] = RegistryAuth(registry, lambda: self._login_for(registry))
+                self._auths[registry] = RegistryAuth(registry, lambda: self._login_for(registry), self._notes)
             return self._clients[registry], self._auths[registry]
 
     def _note_limit(self, registry: str, answer: httpx.Response) -> None:

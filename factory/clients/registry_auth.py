@@ -10,7 +10,9 @@ import base64
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.request import parse_http_list, parse_keqv_list
 
 import httpx
@@ -23,6 +25,7 @@ Login = tuple[str, str]
 TOKEN_USERNAME = "<token>"  # noqa: S105  Docker's mark of an identity token, see Credentials.login_for
 CLIENT_ID = "factory"
 DEFAULT_EXPIRY_S = 60  # what the specification says of a token without `expires_in`
+EVERYWHERE = ""  # the name of a pass that is good for every repository
 EARLY_S = 10  # renew that long before the end, so that no request is under way when it comes
 
 # Registries whose realm is another host of the same owner. Any other foreign realm gets no credentials.
@@ -35,21 +38,36 @@ class _Pass:
 
     header: str
     stale_at_s: float
+    is_basic: bool = False
 
     @property
     def is_fresh(self) -> bool:
         return time.monotonic() < self.stale_at_s
 
 
+class Notes(Protocol):
+    """Where what a registry's 401 said is kept, so that the next process needs no 401: `kept.Kept`."""
+
+    def get(self, *question: str) -> Any:
+        """Return what was kept, None where there is nothing."""
+        ...
+
+    def put(self, answer: Any, *question: str) -> None:
+        """Keep it."""
+        ...
+
+
 class RegistryAuth(httpx.Auth):
-    """Answers one registry's 401s, with one pass per repository that all threads share.
+    """Answers one registry's 401s, with one pass per repository that all threads share; HTTP Basic is one for all.
 
     Credentials go to the registry itself and to a realm that belongs to it, over https (http on loopback only);
-    httpx drops the header when a redirect leaves the host. `login` is asked once, when first needed.
+    httpx drops the header when a redirect leaves the host. `login` is asked once, when first needed. `notes` keep a
+    repository's challenge, never a pass: with it a pass is got before the first request, not after its 401.
     """
 
-    def __init__(self, registry: str, login: Callable[[], Login | None]) -> None:
+    def __init__(self, registry: str, login: Callable[[], Login | None], notes: Notes | None = None) -> None:
         self._registry = registry
+        self._notes = notes
         self._ask_login = login
         self._login: Login | None = None
         self._was_asked = False
@@ -66,31 +84,62 @@ class RegistryAuth(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send with the pass at hand; on 401 get a new one, once. The second 401 is the caller's to judge."""
         name = request.url.path.rsplit("/", 2)[0]  # /v2/user/name/manifests/x → /v2/user/name
-        used = self._passes.get(name)
+        foreseen = None
+        if self._notes and not self._passes.keys() & {name, EVERYWHERE}:
+            foreseen = yield from self._foresee(name, request.url)
+        used = self._passes.get(name) or self._passes.get(EVERYWHERE)
         if used and used.is_fresh:
             request.headers["Authorization"] = used.header
         response = yield request
         if response.status_code != 401 or response.request.url.host != request.url.host:
             return
+        said = response.headers.get_list("www-authenticate")
+        if foreseen and _wanted(said) == _wanted(foreseen):  # answered already, by the pass that was refused
+            return
         with self._lock:  # the other threads wait for this one's token
             current = self._passes.get(name)
             if current is None or current is used or not current.is_fresh:
-                current = yield from self._renew(response)
+                if self._notes:
+                    self._notes.put(said, "challenge", str(request.url.copy_with(path=name, query=None)))
+                current = yield from self._renew(said, request.url)
                 if current is None:
                     return
-                self._passes[name] = current
+                self._keep(name, current)
         request.headers["Authorization"] = current.header
         yield request
 
-    def _renew(self, response: httpx.Response) -> Generator[httpx.Request, httpx.Response, _Pass | None]:
-        """Get a pass for the challenge of a 401; None when the challenge is one we can't or mustn't answer."""
-        challenges = dict(_parse(text) for text in response.headers.get_list("www-authenticate"))
+    def _foresee(self, name: str, url: httpx.URL) -> Generator[httpx.Request, httpx.Response, list[str] | None]:
+        """Get a pass for the challenge that an earlier process met, and return that challenge.
+
+        None where there is none, or where it leads nowhere any more: then the registry is asked, and says more.
+        """
+        assert self._notes is not None
+        with self._lock:
+            if name in self._passes:  # another thread was faster
+                return None
+            said = self._notes.get("challenge", str(url.copy_with(path=name, query=None)))
+            if not isinstance(said, list):
+                return None
+            with suppress(RegistryDenied):
+                if found := (yield from self._renew(said, url)):
+                    self._keep(name, found)
+                    return said
+            return None
+
+    def _keep(self, name: str, found: _Pass) -> None:
+        self._passes[name] = found
+        if found.is_basic:
+            self._passes[EVERYWHERE] = found
+
+    def _renew(self, said: list[str], url: httpx.URL) -> Generator[httpx.Request, httpx.Response, _Pass | None]:
+        """Get a pass for the challenges of a 401; None when they are such as we can't or mustn't answer."""
+        challenges = dict(_parse(text) for text in said)
         login = self._get_login()
         if "bearer" in challenges:
             answer = yield self._token_request(challenges["bearer"], login)
             return self._read_token(answer)
-        if "basic" in challenges and login and login[0] != TOKEN_USERNAME and _is_private(response.request.url):
-            return _Pass(_basic(login), float("inf"))
+        if "basic" in challenges and login and login[0] != TOKEN_USERNAME and _is_private(url):
+            return _Pass(_basic(login), float("inf"), is_basic=True)
         return None
 
     def _get_login(self) -> Login | None:
@@ -154,6 +203,12 @@ def _parse(challenge: str) -> tuple[str, dict[str, str]]:
         return scheme.lower(), parse_keqv_list(parse_http_list(rest))
     except ValueError:
         return scheme.lower(), {}
+
+
+def _wanted(said: list[str]) -> dict[str, dict[str, str]]:
+    """Return what challenges want, without the reason (`error`) that the second has and the first has not."""
+    names = ("realm", "service", "scope")
+    return {scheme: {name: rest.get(name, "") for name in names} for scheme, rest in map(_parse, said)}
 
 
 def _basic(login: Login) -> str:

@@ -32,6 +32,7 @@ from factory.errors import (
     RegistryUnreachable,
     VerifyError,
 )
+from factory.kept import Kept
 from factory.records import PullLimit
 
 ADA = ("ada", "secret")
@@ -333,6 +334,60 @@ def test_stale_token_is_not_sent(registry: RunningRegistry, client: Distribution
         client.digest(f"{url.removeprefix('http://')}/ada/stale@{image.digest}")
     manifests = [call for call in app.state.calls if "/manifests/" in call.path]
     assert [call.has_token for call in manifests] == [False, True]
+
+
+def calls_of(front: Front) -> list[tuple[str, int]]:
+    """Return the last path part of each call with its status, and forget them."""
+    calls = [
+        (call.path.split("/")[-2 if "manifests" in call.path else -1], call.status) for call in front.app.state.calls
+    ]
+    front.app.state.calls.clear()
+    return calls
+
+
+def test_the_next_process_needs_no_401(front: Front, tmp_path: Path) -> None:
+    """What a registry's 401 said is kept: the token comes first, and no refusal. Token and password are not kept."""
+    notes, met = Kept(tmp_path), [("manifests", 401), ("token", 200), ("manifests", 200)]
+    for expected in (met, met[1:]):
+        with DistributionRegistry(lambda _: ADA, notes=notes) as registry:
+            assert registry.digest(front.closed)
+        assert calls_of(front) == expected
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"realm" in kept and b"secret" not in kept and b"Bearer ey" not in kept
+    with DistributionRegistry(lambda _: None, notes=notes) as stranger, pytest.raises(RegistryDenied):
+        stranger.digest(front.closed)
+    assert calls_of(front) == [("token", 200), ("manifests", 401)]
+
+
+def test_a_kept_challenge_that_is_wrong_is_asked_for_anew(front: Front, tmp_path: Path) -> None:
+    """The realm has moved, or takes no such scope: the registry says what holds now."""
+    notes, url = Kept(tmp_path), f"http://{front.address}/v2/ada/closed"
+    for said in (
+        [f'Bearer realm="http://{front.address}/gone",service="s",scope="x"'],
+        ['Bearer realm="https://elsewhere.invalid/token"'],
+        ["Bearer"],
+        ["Negotiate"],
+        [],
+    ):
+        notes.put(said, "challenge", url)
+        with DistributionRegistry(lambda _: ADA, notes=notes) as registry:
+            assert registry.digest(front.closed), said
+        calls_of(front)
+        with DistributionRegistry(lambda _: ADA, notes=notes) as registry:
+            assert registry.digest(front.closed)
+        assert calls_of(front) == [("token", 200), ("manifests", 200)]
+
+
+def test_basic_is_one_pass_for_all(tmp_path: Path) -> None:
+    """A second repository of the same registry needs no 401, nor does the next process."""
+    (tmp_path / "r").mkdir()
+    notes = Kept(tmp_path / "notes")
+    with running_registry(tmp_path / "r" / "data", login=True, has_access_log=True) as registry:
+        for expected in (["401", "404", "404"], ["404", "404"]):
+            before = len(registry.requests())
+            with DistributionRegistry(lambda _: ADA, notes=notes) as client:
+                assert client.digest(f"{registry.address}/ada/x:1") is client.digest(f"{registry.address}/ada/y:1")
+            assert [line.split()[-1] for line in registry.requests()[before:]] == expected
 
 
 def test_credentials_stay_on_their_host(front: Front) -> None:
