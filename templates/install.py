@@ -1,8 +1,9 @@
 """Runs while an image is built: packages into its environment, and byte code of what will be imported.
 
-    python -B /opt/requirements/install.py REQUIREMENTS [--constraint FILE] [--locked FILE]
+    python -B /opt/requirements/install.py REQUIREMENTS [--with FILE] [--locked FILE]
 
-`--locked` names a requirements file with every package and its hashes, installed in place of REQUIREMENTS.
+`--with` names what is installed already and must go together with REQUIREMENTS; `--locked` a requirements file with
+every package and its hashes, installed in place of both.
 
 Standard library only, for every Python an image may have. What it leaves depends on the packages alone: the same ones
 give the same files, byte for byte, with the same times.
@@ -62,10 +63,9 @@ HIDDEN = {
 
 
 # --- packages --------------------------------------------------------------------------------------------------------
-def install(requirements: str, constraint: str | None, must_hash: bool) -> None:
-    """Install a requirements file into the environment of this Python. Ends the program as the installer ends."""
-    common = ["--requirement", requirements]
-    common += ["--constraint", constraint] if constraint else []
+def install(requirements: list[str], must_hash: bool) -> None:
+    """Install requirements files into the environment of this Python. Ends the program as the installer ends."""
+    common = [word for path in requirements for word in ("--requirement", path)]
     common += ["--require-hashes"] if must_hash else []
     if sees_base_packages():
         pip = ["--no-cache-dir", "--no-compile", "--disable-pip-version-check", "--progress-bar", "off"]
@@ -286,12 +286,13 @@ def main(words: list[str]) -> None:
         return
     parser = argparse.ArgumentParser()
     parser.add_argument("requirements")
-    parser.add_argument("--constraint")
+    parser.add_argument("--with", dest="beside")
     parser.add_argument("--locked")
     asked = parser.parse_args(words)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     before = distributions()
-    install(asked.locked or asked.requirements, None if asked.locked else asked.constraint, bool(asked.locked))
+    files = [asked.locked] if asked.locked else [asked.requirements, *filter(None, [asked.beside])]
+    install(files, must_hash=bool(asked.locked))
     new = [each for name, each in sorted(distributions().items()) if name not in before]
     drop_tests(new)
     compile_new(new, listed_names(asked.requirements))

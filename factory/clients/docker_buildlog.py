@@ -23,7 +23,7 @@ from factory.wording import seconds_text
 SHOWN_LINES = 15
 KEPT_LINES = 400  # pip names a cause long before its last line
 
-_BUILDKIT_STEP = re.compile(r"\[(?:\S+ )?(\d+/\d+)\] (.*)", re.DOTALL)
+_BUILDKIT_STEP = re.compile(r"\[(?:\S+ +)?(\d+/\d+)\] (.*)", re.DOTALL)  # from ten steps on they are aligned
 _CLASSIC_STEP = re.compile(r"Step (\d+/\d+) : (.*)", re.DOTALL)
 _CLASSIC_LAYER = re.compile(r" ---> ([0-9a-f]{12,64})\s*")
 _CLASSIC_CONTAINER = re.compile(r" ---> Running in ([0-9a-f]{12,64})\s*")

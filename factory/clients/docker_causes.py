@@ -65,6 +65,27 @@ def _pip(found: re.Match[str], text: str, options: BuildOptions) -> Cause:
     )
 
 
+def _uv_absent(found: re.Match[str], _text: str, options: BuildOptions) -> Cause:
+    reach = "" if options.network == "host" else ", or let it use this machine's network: factory build --network host"
+    return Cause(f"no package index that it reached has {found[1]}", f"check the name in image.pip{reach}")
+
+
+def _uv_version(found: re.Match[str], _text: str, _options: BuildOptions) -> Cause:
+    return Cause(f"the package index has no {found[1]}", "name a version that exists in image.pip")
+
+
+def _uv_conflict(found: re.Match[str], _text: str, _options: BuildOptions) -> Cause:
+    what = re.sub(r"\s+", " ", found[1])
+    return Cause(f"the packages contradict each other: {what}", "change one of the pins in image.pip")
+
+
+def _hash(found: re.Match[str], _text: str, _options: BuildOptions) -> Cause:
+    return Cause(
+        f"what the package index has for {found[1]} has another hash than is locked",
+        "ask who changed it; `factory lock --upgrade` takes what is there now",
+    )
+
+
 def _conflict(_found: re.Match[str], text: str, _options: BuildOptions) -> Cause:
     named = re.search(r"Cannot install (.+?) because", text)
     who = f" ({named[1]})" if named else ""
@@ -90,13 +111,19 @@ def _command(found: re.Match[str], _text: str, _options: BuildOptions) -> Cause:
 _ROWS: tuple[tuple[re.Pattern[str], Explain], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), explain)
     for pattern, explain in (
-        (r"certificate.verify.failed|self.signed certificate|unable to get local issuer|x509:", _certificate),
+        (r"certificate.verify.failed|invalid peer certificate|self.signed certificate|unable to get local issuer|x509:", _certificate),
         (
             r"temporary failure (?:in name resolution|resolving)[^\n]*|could not resolve (?:host|proxy)[^\n]*"
             r"|network is unreachable|name or service not known|failed to establish a new connection"
-            r"|could not connect to [^\n]*|connection timed out|cannot connect to proxy",
+            r"|could not connect to [^\n]*|connection timed out|cannot connect to proxy"
+            r"|dns error|tcp connect error[^\n]*|failed to lookup address[^\n]*",
             _network,
         ),
+        (r"hash mismatch for `([^`]+)`", _hash),
+        (r"these packages do not match the hashes(?:.|\n)*?\n\s*(\S+) from", _hash),
+        (r"because (\S+) was not found in the (?:package registry|provided package locations|cache)", _uv_absent),
+        (r"because there (?:is|are) no versions? of (\S+) and", _uv_version),
+        (r"no solution found(?:.|\n)*?because ((?:.|\n)+?)(?:, we can conclude|\n\n|$)", _uv_conflict),
         (r"no matching distribution found for ([^\n]+)", _pip),
         (r"resolutionimpossible|conflicting dependencies", _conflict),
         (r"unable to locate package (\S+)", _apt),

@@ -14,7 +14,7 @@ RUN --mount=type=bind,source=.machine,target=/run/machine --mount=type=cache,id=
  && cd /opt/requirements && /opt/venv/bin/python -B install.py runtime.txt
 ENV VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
 COPY requirements.txt /opt/requirements/recipe.txt
-RUN --mount=type=bind,source=.machine,target=/run/machine --mount=type=cache,id=factory-packages,target=/mnt . /run/machine/env && cd /opt/requirements && /opt/venv/bin/python -B install.py recipe.txt --constraint runtime.txt
+RUN --mount=type=bind,source=.machine,target=/run/machine --mount=type=cache,id=factory-packages,target=/mnt . /run/machine/env && cd /opt/requirements && /opt/venv/bin/python -B install.py recipe.txt --with runtime.txt
 COPY worker_runtime/ /app/worker_runtime/
 COPY recipe.json /app/
 LABEL org.opencontainers.image.title="sdxl"
