@@ -119,20 +119,18 @@ def _print_findings(console: Console, findings: Sequence[Finding], *, is_read: b
         return
     total = sum(finding.size_bytes for finding in findings if finding.is_certain)
     console.print(Text(f"  Could go: {size_text(total)} unpacked" if total else "  Could go, perhaps", "bold"))
+    grid = new_grid("right", "left", "left")
     for finding in findings:
         maybe = "" if finding.is_certain else " (some need them)" if is_read else " (an estimate)"
-        console.print(
-            Text.assemble(
-                f"  {size_text(finding.size_bytes):>9}  ", (finding.layer, "bold"), f"  {finding.what}{maybe}"
-            )
-        )
-        console.print(Text(f"             {finding.change}", "cyan"))
+        lines = Text.assemble(finding.what, maybe, "\n", (finding.change, "cyan"))
         for path in finding.paths[:1]:
-            console.print(Text(f"             such as /{path}", "dim"))
+            lines.append(f"\nsuch as /{path}", "dim")
+        grid.add_row(f"  {size_text(finding.size_bytes)}", Text(finding.layer, "bold"), lines)
+    console.print(grid)
 
 
 def _print_sharing(console: Console, shared: Sharing) -> None:
-    kind = "" if shared.is_exact else " (what isn't built is estimated)"
+    kind = "" if shared.is_exact else " (estimates: not all of them are built)"
     saved = shared.total_bytes - shared.once_bytes
     console.print(Text(f"Shared{kind}", "bold"))
     console.print(
@@ -152,12 +150,12 @@ def _print_sharing(console: Console, shared: Sharing) -> None:
         console.print(f"  {again} for {base.base}: the base {size_text(base.base_bytes)}, on it {each}{kind}")
     if shared.proposals:
         console.print(Text("To share more (estimates)", "bold"))
+    grid = new_grid("right", "left")
     for proposal in shared.proposals:
-        console.print(
-            Text.assemble(f"  {size_text(proposal.saved_bytes):>9} less  ", (", ".join(proposal.recipes), "bold"))
-        )
-        console.print(Text(f"             {proposal.change}", "cyan"))
-        console.print(Text(f"             {proposal.why}", "dim"))
+        names = ", ".join(proposal.recipes)
+        words = Text.assemble((names, "bold"), "\n", (proposal.change, "cyan"), "\n", (proposal.why, "dim"))
+        grid.add_row(f"  {size_text(proposal.saved_bytes)} less", words)
+    console.print(grid)
 
 
 def _head(*words: str) -> list[Text]:

@@ -63,8 +63,9 @@ class Sharing:
 
 
 def sharing(looks: Sequence[Look]) -> Sharing:
-    """Return what these recipes share; from layers where an image was read, else from the recipes."""
-    parts = [_costs(look) for look in looks]
+    """Return what these recipes share: from their layers, or all from the recipes when one isn't built."""
+    is_exact = all(look.image is not None for look in looks)
+    parts = [_costs(look) if is_exact else _foreseen_costs(look) for look in looks]
     sizes = {key: size for costs in parts for key, (size, _) in costs.items()}
     return Sharing(
         layers=tuple(_shared(looks, parts)),
@@ -72,7 +73,7 @@ def sharing(looks: Sequence[Look]) -> Sharing:
         once_bytes=sum(sizes.values()),
         bases=tuple(_bases(looks)),
         proposals=tuple(sorted(_proposals(looks), key=lambda p: (p.cost_bytes - p.saved_bytes, p.recipes))),
-        is_exact=all(look.image is not None for look in looks),
+        is_exact=is_exact,
     )
 
 
@@ -81,8 +82,12 @@ Costs = dict[str, tuple[int, str]]  # a layer's digest, or what stands for it â†
 
 def _costs(look: Look) -> Costs:
     """Return the layers of an image; of one that isn't built, those that its recipe will give."""
-    if look.image is not None:
-        return {layer.diff_id: (layer.cost_bytes, layer.step.name) for layer in look.image.layers}
+    if look.image is None:
+        return _foreseen_costs(look)
+    return {layer.diff_id: (layer.cost_bytes, layer.step.name) for layer in look.image.layers}
+
+
+def _foreseen_costs(look: Look) -> Costs:
     costs: Costs = {}
     key = ""
     for step in ("base", "apt", "runtime", "pip", "sources", "weights"):
