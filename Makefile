@@ -79,7 +79,7 @@ bench-worker: install-dev ## Time what the worker runtime adds to RunPod's bare 
 bench-fetch: install-dev ## Time how the weights come, beside snapshot_download; ARGS="5 --folder /dev/shm"
 	@$(BIN)/python -m benchmarks.fetch $(ARGS)
 bench-plan: install-dev ## Time a plan of fifty recipes, and a release of which nothing changed
-	@export PYTHONPATH=tests/support; $(BIN)/python -m benchmarks.plan $(ARGS); plan=$$?; $(BIN)/python -m benchmarks.release $(ARGS) && exit $$plan
+	@export PYTHONPATH=tests/support; $(BIN)/python -m benchmarks.plan $(ARGS); plan=$$?; $(BIN)/python -m benchmarks.lanes.unchanged $(ARGS) && exit $$plan
 bench-emulator: install-dev ## Count the emulator's job round trips a second; ARGS="5000 5"
 	@$(BIN)/python -m benchmarks.emulator $(ARGS)
 bench-operate: install-dev ## Time status, audit and diagnose on an account of fifty endpoints; ARGS=9
