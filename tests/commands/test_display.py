@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -83,3 +84,34 @@ def test_stop_reaches_a_stage_at_its_next_event() -> None:
     with pytest.raises(KeyboardInterrupt):
         tell(Progress("log", "1", "line"))
     tell(Progress("stage", "build", "", "failed"))
+
+
+def of_several(is_terminal: bool) -> str:
+    """Play three recipes: one ends, one is at work, one waits for it."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=is_terminal, width=100, highlight=False, soft_wrap=True)
+    with Display(console, several=["wan", "flux", "minilm"]) as display:
+        for recipe in ("wan", "flux", "minilm"):
+            display.listener(recipe)("render")(Progress("stage", "render", "", "started"))
+            display.listener(recipe)("render")(Progress("stage", "render", recipe, "done"))
+        display.wait("minilm", "flux's environment")
+        display.listener("flux")("build")(Progress("stage", "build", "", "started"))
+        display.listener("flux")("build")(Progress("step", "3", "3/9 RUN pip install torch", "started"))
+        display.end("wan", "412.0 MB sent, 31 s")
+    return out.getvalue()
+
+
+def test_of_several_each_leaves_one_line_on_a_terminal() -> None:
+    """Stages leave no lines there; the moving part has who is at work, who waits and for whom, and how far all is."""
+    text = of_several(is_terminal=True)
+    assert "✓ wan     412.0 MB sent, 31 s" in re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert "✓ flux render" not in text and "3/9 RUN pip install torch" in text
+    assert "1 wait for flux's environment: minilm" in text
+    assert "1 of 3 done, 1 at work" in text
+
+
+def test_of_several_plain_lines_have_stages_and_ends() -> None:
+    """Off a terminal every stage is a line as ever, and each recipe's end another."""
+    lines = of_several(is_terminal=False).splitlines()
+    assert sum(" render " in line for line in lines) == 3
+    assert lines[-1] == "✓ wan     412.0 MB sent, 31 s"

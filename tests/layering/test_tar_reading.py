@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import random
+import tarfile
+import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -61,3 +64,25 @@ def test_zstd_is_told_not_guessed() -> None:
     """A layer in a form that the reader doesn't know is no broken one."""
     with pytest.raises(Unreadable, match="zstd"):
         read_layer([b"\x28\xb5\x2f\xfd" + bytes(100)], "here")
+
+
+def test_memory_holds_names_and_no_content() -> None:
+    """A layer of 150 MB goes by in a few megabytes of memory."""
+    content, size_bytes = bytes(1 << 20), 150 << 20
+    header = tarfile.TarInfo("weights")
+    header.size = size_bytes
+
+    def chunks() -> Iterator[bytes]:
+        yield header.tobuf()
+        for _ in range(size_bytes // len(content)):
+            yield content
+        yield bytes(10240)
+
+    tracemalloc.start()
+    try:
+        [found] = read_layer(chunks(), "here")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.size_bytes == size_bytes
+    assert peak_bytes < 12 << 20
