@@ -63,7 +63,7 @@ def call(hub: str, home: Path, *arguments: str | Path) -> Any:
 def test_a_shipped_recipe_passes_the_diet(hub: str, made: set[str], tmp_path: Path) -> None:
     """minilm as it is shipped: nothing above its base is carried in vain, seen in the registry and in the engine."""
     recipe = TESTS.parent / "recipes" / "minilm.yaml"
-    [built] = call(hub, tmp_path, "build", recipe, "--lane", "docker", "--push")
+    [built] = call(hub, tmp_path, "build", recipe, "--push")
     made.add(built["tag"])
     [pushed] = call(hub, tmp_path, "layers", recipe)["recipes"]
     assert pushed["source"] == "registry"
@@ -76,7 +76,7 @@ def test_a_fat_image_is_told_byte_by_byte(hub: str, made: set[str], tmp_path: Pa
     """A cache, a file that a later step copies up, and a copy: each with its bytes, its step and the line to write."""
     recipe = tmp_path / "fat.yaml"
     recipe.write_text(FAT)
-    [built] = call(hub, tmp_path, "build", recipe, "--lane", "docker")
+    [built] = call(hub, tmp_path, "build", recipe)
     made.add(built["tag"])
     [seen] = call(hub, tmp_path, "layers", recipe)["recipes"]
     assert seen["source"] == "engine"
