@@ -14,9 +14,10 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +88,19 @@ def _hash(content: bytes) -> bytes:
 class HubKept:
     """Implements `ports.ModelHub` over another one: a branch costs one call, its commit; a commit none.
 
+    `open_hub` is called when something has to be asked: importing the Hub's client takes 0.15 s (2026-11-25).
     What depends on rights is never kept: of a gated or private repository the listing alone, whose commit the Hub has
     just named for this token, and a head is asked for each time, as the proof that the token may read it.
     """
 
-    def __init__(self, hub: ModelHub, kept: Kept, endpoint: str) -> None:
-        self._hub = hub
+    def __init__(self, open_hub: Callable[[], ModelHub], kept: Kept, endpoint: str) -> None:
+        self._open_hub = open_hub
         self._kept = kept
         self._endpoint = endpoint
+
+    @cached_property
+    def _hub(self) -> ModelHub:
+        return self._open_hub()
 
     def info(self, repo: str, revision: str) -> RepoInfo:
         """Return what is known of a repository; asked for unless the revision is the commit of an open one."""

@@ -102,11 +102,14 @@ def _kept(settings: Settings) -> Kept:
 
 def _kept_hub(settings: Settings) -> ModelHub:
     """Return the Hub; what a commit holds is asked for once on this machine."""
-    from factory.clients.huggingface import HuggingFaceHub
     from factory.kept import HubKept
 
-    hub = HuggingFaceHub(settings.hub_endpoint, settings.hub_token)
-    return HubKept(hub, _kept(settings), settings.hub_endpoint)
+    def open_hub() -> ModelHub:
+        from factory.clients.huggingface import HuggingFaceHub
+
+        return HuggingFaceHub(settings.hub_endpoint, settings.hub_token)
+
+    return HubKept(open_hub, _kept(settings), settings.hub_endpoint)
 
 
 def _engine_address(settings: Settings) -> EngineAddress:

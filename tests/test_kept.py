@@ -39,11 +39,20 @@ class CountingHub(FakeHub):
         return super().probe(repo, commit, path)
 
 
+def opened(hub: ModelHub) -> Callable[[], ModelHub]:
+    """Return what opens this hub."""
+    return lambda: hub
+
+
 def ask(hub: ModelHub, revision: str) -> tuple[RepoInfo, tuple[ModelFile, ...], dict[str, int]]:
     """Ask all that `resolve` may ask."""
     info = hub.info("org/small", revision)
     files = tuple(hub.files("org/small", info.commit))
     return info, files, dict(hub.probe("org/small", info.commit, files[0].path))
+
+
+def _never() -> ModelHub:
+    raise AssertionError("nobody should open the Hub")
 
 
 OPEN: dict[str, object] = {"licence": "mit"}
@@ -64,24 +73,26 @@ def test_a_second_process_asks_what_may_have_changed_alone(
 ) -> None:
     """A branch's commit, and what rights decide; all else comes from the disk, and is the same."""
     first = CountingHub(changes=says)
-    answers = ask(HubKept(first, Kept(tmp_path), "http://hub"), "main")
+    answers = ask(HubKept(opened(first), Kept(tmp_path), "http://hub"), "main")
     second = CountingHub(changes=says)
-    assert ask(HubKept(second, Kept(tmp_path), "http://hub"), revision) == answers
+    assert ask(HubKept(opened(second), Kept(tmp_path), "http://hub"), revision) == answers
     assert second.asked == asked
+    if not asked:  # nor is the Hub's client imported
+        assert ask(HubKept(_never, Kept(tmp_path), "http://hub"), revision) == answers
     for path in tmp_path.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_another_hub_or_commit_is_another_question(tmp_path: Path) -> None:
     """A mirror may hold something else, and so does the next commit."""
-    ask(HubKept(CountingHub(), Kept(tmp_path), "http://hub"), "main")
+    ask(HubKept(CountingHub, Kept(tmp_path), "http://hub"), "main")
     others: tuple[tuple[dict[str, object], str], ...] = (
         (OPEN, "http://mirror"),
         ({"commit": "d" * 40}, "http://hub"),
     )
     for says, endpoint in others:
         hub = CountingHub(changes=says)
-        ask(HubKept(hub, Kept(tmp_path), endpoint), "main")
+        ask(HubKept(opened(hub), Kept(tmp_path), endpoint), "main")
         assert hub.asked == ["info org/small", "files org/small", "head org/small"]
 
 
@@ -97,14 +108,14 @@ def test_another_hub_or_commit_is_another_question(tmp_path: Path) -> None:
 )
 def test_a_damaged_answer_is_asked_for_again_and_mended(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     """Empty, cut, a changed figure, zeros, gone: never believed, and right the next time."""
-    whole = ask(HubKept(CountingHub(), Kept(tmp_path), "http://hub"), "main")
+    whole = ask(HubKept(CountingHub, Kept(tmp_path), "http://hub"), "main")
     for path in list(tmp_path.iterdir()):
         damage(path)
     hub = CountingHub()
-    assert ask(HubKept(hub, Kept(tmp_path), "http://hub"), "main") == whole
+    assert ask(HubKept(opened(hub), Kept(tmp_path), "http://hub"), "main") == whole
     assert "files org/small" in hub.asked
     last = CountingHub()
-    assert ask(HubKept(last, Kept(tmp_path), "http://hub"), COMMIT) == whole and last.asked == []
+    assert ask(HubKept(opened(last), Kept(tmp_path), "http://hub"), COMMIT) == whole and last.asked == []
 
 
 def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path) -> None:
@@ -112,7 +123,7 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path) -> Non
     (tmp_path / "answers").write_text("a file where the folder should be")
     for _ in range(2):
         hub = CountingHub()
-        info, files, _ = ask(HubKept(hub, Kept(tmp_path / "answers"), "http://hub"), "main")
+        info, files, _ = ask(HubKept(opened(hub), Kept(tmp_path / "answers"), "http://hub"), "main")
         assert (info.commit, files[0].size_bytes) == (COMMIT, GB // 10)
         assert len(hub.asked) == 3
 
