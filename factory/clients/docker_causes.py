@@ -111,7 +111,11 @@ def _command(found: re.Match[str], _text: str, _options: BuildOptions) -> Cause:
 _ROWS: tuple[tuple[re.Pattern[str], Explain], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), explain)
     for pattern, explain in (
-        (r"certificate.verify.failed|invalid peer certificate|self.signed certificate|unable to get local issuer|x509:", _certificate),
+        (
+            r"certificate.verify.failed|invalid peer certificate|self.signed certificate|unable to get local issuer"
+            r"|x509:",
+            _certificate,
+        ),
         (
             r"temporary failure (?:in name resolution|resolving)[^\n]*|could not resolve (?:host|proxy)[^\n]*"
             r"|network is unreachable|name or service not known|failed to establish a new connection"

@@ -112,6 +112,8 @@ def parse(text: str) -> Lock:
     if value["factory_lock"] != FORMAT:
         raise ValueError(f"format {value['factory_lock']!r}, not {FORMAT}")
     asked, packages = value["asked"], value["packages"]
+    if len(asked["models"]) != len(value["models"]):
+        raise ValueError("another number of models than was asked for")
     models = [
         (each["repo"], each["revision"], tuple(each["include"]), tuple(each["exclude"])) for each in asked["models"]
     ]

@@ -75,6 +75,17 @@ def test_buildkit_steps_and_lines() -> None:
     assert (log.image_id, log.error) == ("sha256:abc", None)
 
 
+def test_buildkit_failure_of_many_steps() -> None:
+    """From ten steps on BuildKit aligns their numbers: a failed one is still told by its own."""
+    log, _ = read(
+        [
+            trace(vertex("b", "[stage-0  3/12] RUN make", started=1, completed=2, error="failed: exit code: 2")),
+            {"error": "executor failed running [/bin/sh -c make]: exit code: 2"},
+        ]
+    )
+    assert log.failure().where == "demo, step 3/12"
+
+
 def test_buildkit_failure() -> None:
     """The failed step, its command and its last lines are told; a step cancelled beside it is not the culprit."""
     lines = "".join(f"line {n}\n" for n in range(3))

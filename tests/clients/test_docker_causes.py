@@ -14,7 +14,7 @@ from factory.records import BuildOptions
 PLAIN = BuildOptions()
 HOST = BuildOptions(network="host")
 
-# (what the step printed, its exit status, the options) → (why, what to do); printed by pip 23.0, apt 2.6, git 2.39.
+# (what the step printed, its exit status, the options) → (why, what to do); printed by pip 23.0, uv 0.13.9, apt 2.6, git 2.39.
 CASES = {
     "pip: no such version": (
         "ERROR: Could not find a version that satisfies the requirement six==99.1 (from versions: 1.16.0, 1.17.0)\n"
@@ -56,6 +56,48 @@ CASES = {
         PLAIN,
         "the pinned packages contradict each other (a==1 and b==2)",
         "change one of the pins in image.pip",
+    ),
+    "uv: no such version": (
+        "error: No solution found when resolving dependencies\n  cause: Because there is no version of six==99 and you "
+        "require six==99, we can conclude that your requirements are unsatisfiable.",
+        PLAIN,
+        "the package index has no six==99",
+        "name a version that exists in image.pip",
+    ),
+    "uv: no such package": (
+        "  cause: Because sixx was not found in the package registry and you require sixx==1, we can conclude that …",
+        HOST,
+        "no package index that it reached has sixx",
+        "check the name in image.pip",
+    ),
+    "uv: pins that contradict": (
+        "error: No solution found when resolving dependencies\n  cause: Because a==1 depends on b>=2 and you require "
+        "a==1, we can conclude that you require b>=2.\n         And because you require b==1, we can conclude that your "
+        "requirements are unsatisfiable.",
+        PLAIN,
+        "the packages contradict each other: a==1 depends on b>=2 and you require a==1",
+        "change one of the pins in image.pip",
+    ),
+    "uv: another file than is locked": (
+        "error: Failed to download `six==1.17.0`\n  cause: Hash mismatch for `six==1.17.0`\n         Expected:\n"
+        "           sha256:00\n         Computed:\n           sha256:11",
+        PLAIN,
+        "what the package index has for six==1.17.0 has another hash than is locked",
+        "ask who changed it; `factory lock --upgrade` takes what is there now",
+    ),
+    "uv: no certificate": (
+        "error: Failed to fetch: https://example.org/simple/six/\n  cause: client error (Connect)\n"
+        "  cause: invalid peer certificate: UnknownIssuer",
+        HOST,
+        "it does not trust the certificate of the server that it asks",
+        "name your authority's PEM bundle: factory build --ca FILE",
+    ),
+    "uv: no network": (
+        "  cause: error sending request for url (https://example.org/simple/six/)\n  cause: client error (Connect)\n"
+        "  cause: dns error\n  cause: failed to lookup address information: Temporary failure in name resolution",
+        PLAIN,
+        "it has no network (dns error)",
+        "let it use this machine's network: factory build --network host",
     ),
     "apt: no such package": (
         "Reading package lists...\nE: Unable to locate package no-such",

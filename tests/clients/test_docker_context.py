@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.clients.docker_context import MTIME_S, context_tar, machine_files, without_machine
+from factory.clients.docker_context import CACHE_MOUNT, MTIME_S, context_tar, machine_files, without_machine
 from factory.errors import BuildError
 from factory.records import BaseImage, BuildOptions, Context, ContextFile
 
@@ -116,11 +116,12 @@ MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
         (f"RUN {MOUNT} . /run/machine/env && pip install six\n", "RUN pip install six\n"),
         (f'RUN {MOUNT} ["/bin/sh", "-ec", ". /run/machine/env; make"]\n', 'RUN ["/bin/sh", "-ec", "make"]\n'),
         (f"RUN {MOUNT} \\\n . /run/machine/env \\\n && true\n", None),
+        (f"RUN {MOUNT} {CACHE_MOUNT} . /run/machine/env && true\n", "RUN true\n"),
         ("RUN --mount=type=cache,target=/x true\n", "RUN --mount=type=cache,target=/x true\n"),
     ],
 )
 def test_the_classic_builder_gets_no_mount(given: str, plain: str | None) -> None:
-    """The mount and what is read from it go; another mount stays, and the classic builder says that it can't."""
+    """Our mounts and what is read from them go; another mount stays, and the classic builder says that it can't."""
     found = without_machine(given)
     assert MOUNT not in found
     if plain is not None:
