@@ -216,7 +216,8 @@ def _bytecode(image: ImageContents, final: Final, recipe: Recipe | None) -> Iter
     wanted = f"cpython-{recipe.image.python.replace('.', '')}" if recipe else ""
     heaps: dict[int, _Heap] = defaultdict(_Heap)
     for number, entry in final.values():
-        if image.layers[number].step.kind == "base" or not (found := bytecode_source(entry.path)):
+        found = bytecode_source(entry.path)
+        if image.layers[number].step.kind == "base" or found is None or junk_of(entry.path):
             continue
         source, tag = found
         if source not in final or (wanted and tag != wanted):
@@ -233,7 +234,8 @@ def _twice(image: ImageContents, final: Final) -> Iterator[Finding]:
     """Find content that lies at several paths; what is junk anyway, or in the base, is told elsewhere."""
     by_content: dict[bytes, list[tuple[int, Entry]]] = defaultdict(list)
     for number, entry in final.values():
-        if entry.digest and entry.size_bytes >= LEAST_TWICE_BYTES and not junk_of(entry.path):
+        is_told = junk_of(entry.path) or bytecode_source(entry.path)
+        if entry.digest and entry.size_bytes >= LEAST_TWICE_BYTES and not is_told:
             by_content[entry.digest].append((number, entry))
     heaps: dict[int, _Heap] = defaultdict(_Heap)
     pairs: dict[int, list[tuple[int, str]]] = defaultdict(list)

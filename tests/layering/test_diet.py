@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from layered import FIRST, PIP, SITE, MadeImage, MemoryRegistry
 
 from factory.layering.diet import Finding, findings
@@ -135,3 +137,19 @@ def test_only_another_base_mends_the_base(base: str, change: str) -> None:
     [only] = findings(read, recipe(base=base))
     assert (only.kind, only.layer, only.size_bytes) == ("base", "base", 60 * MB)
     assert only.change.startswith(change)
+
+
+SEEN = ["tmp/a", "opt/a", "opt/b", "opt/c/a", "usr/lib/x.a", f"{SITE}/x/tests/t.py"]
+STALE = [f"{SITE}/x/tests/__pycache__/t.cpython-39.pyc", f"{SITE}/x/__pycache__/a.cpython-39.pyc"]
+PATHS = st.sampled_from([*SEEN, *STALE, "opt/.wh.a", ".wh.opt", "opt/.wh..wh..opq"])
+CONTENTS = st.sampled_from([b"1" * 2 * MB, b"2" * 2 * MB, b"3" * 3 * MB])
+
+
+@given(layers=st.lists(st.dictionaries(PATHS, CONTENTS, max_size=5), min_size=1, max_size=4))
+@settings(max_examples=20)
+def test_no_byte_is_told_twice(layers: list[dict[str, bytes]]) -> None:
+    """Whatever layers do to each other, the findings together are no more than what the layers hold."""
+    files = [{path: b"" if ".wh." in path else content for path, content in layer.items()} for layer in layers]
+    told = found(*((PIP, layer) for layer in files))
+    assert sum(finding.size_bytes for finding in told) <= sum(len(c) for layer in files for c in layer.values())
+    assert all(finding.change and finding.paths for finding in told)
