@@ -30,8 +30,9 @@ def build(
 ) -> None:
     """Check, size, render and build images; with --push, push them.
 
-    Prints one line per recipe: repository:tag, or repository@digest when pushed. One recipe that fails doesn't stop
-    the others; the exit code is the first failure's.
+    Prints one line per recipe: repository:tag, or repository@digest when pushed. Of several, those with the same
+    packages and steps wait for the first of them, which makes what they share. One that fails doesn't stop the others;
+    the exit code is the first failure's.
     """
     from factory.commands.lines import walk
 
