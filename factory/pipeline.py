@@ -96,6 +96,7 @@ class Walk:
     summary: str = ""
     is_cached: bool = False  # nothing had to be done
     fingerprint: str = ""  # of what the stage gave: the same again is "unchanged"
+    known_by: str = ""  # what a person knows the fingerprint by: a commit, a digest's beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Line:
             for finding in warnings:
                 stage.tell(Progress("note", finding.rule, str(finding)))
             stage.summary = count_text(len(warnings), "warning") if warnings else "clean"
-            stage.fingerprint = self.file.sha256
+            stage.fingerprint, stage.known_by = self.file.sha256, f"recipe {self.file.sha256[:12]}"
             if errors := tuple(str(f) for f in found if f.severity == "error"):
                 raise CheckError(errors)
             return found
@@ -189,6 +190,7 @@ class Line:
             total = size_text(sum(model.unique_bytes for model in models))
             stage.summary = f"{total} in {count_text(files, 'file')}" if models else "no model"
             stage.fingerprint = " ".join(f"{model.key}@{model.commit}:{model.size_bytes}" for model in models) or "none"
+            stage.known_by = ", ".join(dict.fromkeys(f"commit {model.commit[:8]}" for model in models))
             return models
 
     @lazy
@@ -332,9 +334,20 @@ class Line:
             raise
         if walk.fingerprint:
             self.fingerprints[name] = walk.fingerprint
-        is_unchanged = walk.is_cached or (walk.fingerprint != "" and self.known.get(name) == walk.fingerprint)
+        is_same = walk.fingerprint != "" and self.known.get(name) == walk.fingerprint
+        is_unchanged = walk.is_cached or is_same
+        if is_same and not walk.is_cached:  # a stage that skips its work says itself where the result lies
+            walk.summary += f", {walk.known_by} as before" if walk.known_by else ", as before"
         self.stages[name] = Ended("unchanged" if is_unchanged else "done", walk.summary, time.monotonic() - start)
         walk.tell(Progress("stage", name, walk.summary, "cached" if is_unchanged else "done"))
+
+    @property
+    def story(self) -> list[dict[str, object]]:
+        """How each stage ended, in order, for `--json`: an unchanged one's summary says why."""
+        return [
+            {"stage": name, "state": ended.state, "summary": ended.summary, "seconds": round(ended.seconds, 3)}
+            for name, ended in self.stages.items()
+        ]
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -80,6 +80,7 @@ def _record(walker: Walker, goal: Goal, manifests: dict[int, Manifest], place: i
         record |= {"image": line.pushed.reference, "sent_bytes": line.pushed.sent_bytes}
     if place in manifests:
         record["whole_bytes"] = manifests[place].compressed_bytes
+    record["stages"] = line.story
     record["seconds"] = {name: round(took, 3) for name, took in line.seconds.items()}
     return record | {"total_seconds": round(walker.seconds, 3)}
 

@@ -57,16 +57,9 @@ def release_one(
 
                 watch(account, file.recipe.name, display, guard_s)
         except FactoryError as error:
-            error.details |= {"stages": _stages(line)}
+            error.details |= {"stages": line.story}
             raise
     _print(line, released, machine, as_json)
-
-
-def _stages(line: Line) -> list[dict[str, object]]:
-    return [
-        {"stage": name, "state": ended.state, "summary": ended.summary, "seconds": round(ended.seconds, 3)}
-        for name, ended in line.stages.items()
-    ]
 
 
 def _print(line: Line, released: Released, machine: settings.Settings, as_json: bool) -> None:
@@ -74,7 +67,7 @@ def _print(line: Line, released: Released, machine: settings.Settings, as_json: 
 
     deployment = released.deployment
     if as_json:
-        print_json({"deployment": deployment, "stages": _stages(line), "answers": released.answers})
+        print_json({"deployment": deployment, "stages": line.story, "answers": released.answers})
         return
     click.echo(deployment.endpoint_id)
     tests = line.file.recipe.tests
