@@ -60,7 +60,7 @@ class Failed:
 class Changes:
     """What differs from a commit."""
 
-    commit: str
+    commit: str | None
     changed: tuple[Change, ...]
     deleted: tuple[Deleted, ...]
     failed: tuple[Failed, ...]
@@ -108,11 +108,17 @@ class Then:
 
 
 def compare_all(
-    paths: Sequence[Path], checkout: Checkout, commit: str, workspace: Path, line_for: LineFor, *, whole: Path | None
+    paths: Sequence[Path],
+    checkout: Checkout,
+    commit: str | None,
+    workspace: Path,
+    line_for: LineFor,
+    *,
+    whole: Path | None,
 ) -> Changes:
     """Compare recipes of the working tree with those of a commit, which is laid out below `workspace`.
 
-    `whole` is a folder of which the paths are all recipes, so that what is missing among them was deleted; None: they
+    Without a commit there was nothing: every recipe is new. `whole` is a folder of which the paths are all recipes, so that what is missing among them was deleted; None: they
     were named. Raises ValueError for a path outside the repository.
     """
     root = checkout.root.resolve()
@@ -120,7 +126,8 @@ def compare_all(
     folders = sorted(folder.relative_to(root) for folder in parents)
     own = [template_folder().resolve(), runtime_folder().resolve()]
     is_vendored = own == [root / "templates", root / "worker_runtime"]
-    checkout.lay(commit, [*folders, *(folder.relative_to(root) for folder in own if is_vendored)], workspace)
+    if commit is not None:
+        checkout.lay(commit, [*folders, *(folder.relative_to(root) for folder in own if is_vendored)], workspace)
     then = Then(root, workspace, is_vendored)
     present = [path for path in paths if path.exists()]
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -18,8 +18,11 @@ from factory.recipe.load import RecipeFile
 from factory.records import tell_nobody
 
 
-def compare(recipes: Sequence[Path], revision: str) -> Changes:
-    """Compare recipes (none named: recipes/*.yaml of the repository here) with a revision; raises SettingsError."""
+def compare(recipes: Sequence[Path], revision: str | None) -> Changes:
+    """Compare recipes (none named: recipes/*.yaml of the repository here) with a revision; raises SettingsError.
+
+    Without a revision every recipe is new.
+    """
     machine = settings.read()
     checkout = wiring.checkout(recipes[0].absolute().parent if recipes else Path())
     root = checkout.root.resolve()
@@ -28,7 +31,7 @@ def compare(recipes: Sequence[Path], revision: str) -> Changes:
             what = f"{path} is in no folder of the repository {root}"
             raise SettingsError(what, where="RECIPES", fix="name recipes of one repository")
     paths = list(recipes) or [Path(os.path.relpath(path)) for path in sorted((root / "recipes").glob("*.yaml"))]
-    commit = checkout.commit(revision)
+    commit = checkout.commit(revision) if revision is not None else None
     shared, beside = wiring.Shared(machine), Beside()
 
     def line_for(file: RecipeFile, sources: Path | None) -> Line:
