@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from factory import __version__
 from factory.account import Holdings
 from factory.errors import CloudRefused
 from factory.journal import Settled
@@ -24,7 +25,7 @@ from factory.provisioning.observed import ImageState, Observed
 from factory.records import Deployment, ImageSize, ModelFiles
 from factory.stages.provision import with_models_of
 
-VERSION = 1  # of what is hashed, and of how a plan is made: another version looks at everything once
+VERSION = 1  # of what is hashed; another version of factory looks at everything once
 
 
 def decided_from(line: Line, image: ImageState, size: ImageSize | None) -> str:
@@ -32,7 +33,7 @@ def decided_from(line: Line, image: ImageState, size: ImageSize | None) -> str:
     neighbours = line.neighbours
     return _hash(
         {
-            "version": VERSION,
+            "version": [VERSION, __version__],
             "recipe": line.file.recipe.model_dump(mode="json"),
             "models": _plain(line.models),
             "neighbours": {name: _plain(models) for name, models in neighbours},

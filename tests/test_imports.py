@@ -175,6 +175,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.settling": [
+        "factory.__version__",
         "factory.journal",
         "factory.pipeline",
         "factory.provisioning",

@@ -15,7 +15,7 @@ from factory.commands.durations import DURATION
 @click.option("--no-run", "is_still", is_flag=True, help="Prove the image from the registry only; start no container.")
 @click.option("--replace", "is_replacing", is_flag=True, help="Remove and make anew what can't be changed.")
 @click.option("--guard", "guard_s", type=DURATION, help="Then watch it for so long (10m), as `factory guard` does.")
-@options.force
+@click.option("--force", is_flag=True, help="Do every stage again, whatever is there already.")
 @options.locked
 @options.network
 @options.ca_file
