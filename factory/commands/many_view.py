@@ -14,11 +14,14 @@ from rich.text import Text
 from factory.commands.saying import say
 from factory.commands.tables import new_grid, open_console
 from factory.errors import FactoryError
-from factory.records import Manifest
+from factory.records import Image, Manifest
 from factory.wording import count_text, seconds_text, size_text
 
 if TYPE_CHECKING:
     from factory.commands.lines import Goal, Walker
+    from factory.pipeline import Line, Stage
+
+MAKING: tuple[Stage, ...] = ("build", "push")
 
 
 def show(walkers: Sequence[Walker], goal: Goal, seconds: float, *, as_json: bool) -> None:
@@ -74,8 +77,9 @@ def _record(walker: Walker, goal: Goal, manifests: dict[int, Manifest], place: i
     if walker.error or line is None:
         return {"recipe": str(walker.path), "error": walker.error.as_record() if walker.error else None}
     record: dict[str, object] = {"recipe": str(walker.path), "name": walker.name}
-    record |= {"tag": line.context.reference, "image_id": line.image.id}
-    record |= {"was_built": line.image.was_built, "unpacked_bytes": line.image.unpacked_bytes}
+    record |= {"tag": line.context.reference, "lane": _lane(line)}
+    if image := _image(line):
+        record |= {"image_id": image.id, "was_built": image.was_built, "unpacked_bytes": image.unpacked_bytes}
     if goal == "push":
         record |= {"image": line.pushed.reference, "sent_bytes": line.pushed.sent_bytes}
     if place in manifests:
@@ -85,23 +89,36 @@ def _record(walker: Walker, goal: Goal, manifests: dict[int, Manifest], place: i
     return record | {"total_seconds": round(walker.seconds, 3)}
 
 
+def _image(line: Line) -> Image | None:
+    """Return the engine's image; None when the engine had nothing to do."""
+    found: Image | None = vars(line).get("image")
+    return found
+
+
+def _lane(line: Line) -> str:
+    """Return the way that the image came: by the engine, or put together in the registry."""
+    return "docker" if _image(line) else "patch"
+
+
 def _print_table(walkers: Sequence[Walker], goal: Goal) -> None:
     """Print a row for each recipe."""
-    grid = new_grid("left", "left", "left", "right", "right")
-    grid.add_row(*(Text(word, "dim") for word in ("recipe", "state", "built", "sent", "seconds")))
+    grid = new_grid("left", "left", "left", "left", "right", "right")
+    grid.add_row(*(Text(word, "dim") for word in ("recipe", "state", "lane", "built", "sent", "seconds")))
     for walker in walkers:
         grid.add_row(walker.name, *_cells(walker, goal), f"{walker.seconds:.1f}")
     open_console(sys.stderr).print(grid)
 
 
-def _cells(walker: Walker, goal: Goal) -> tuple[Text, str, str]:
-    """Return state, what was built, and what was sent."""
+def _cells(walker: Walker, goal: Goal) -> tuple[Text, str, str, str]:
+    """Return state, lane, what was built, and what was sent."""
     line = walker.line
     if walker.error or line is None:
-        return Text(f"failed ({walker.error.code if walker.error else 'bug'})", "red"), "", ""
-    state = "pushed" if goal == "push" else "built"
-    built = "yes" if line.image.was_built else "no"
-    return Text(state, "green"), built, size_text(line.pushed.sent_bytes) if goal == "push" else ""
+        return Text(f"failed ({walker.error.code if walker.error else 'bug'})", "red"), "", "", ""
+    made = [line.stages[name].state for name in MAKING if name in line.stages]
+    state = "unchanged" if set(made) == {"unchanged"} else "pushed" if goal == "push" else "built"
+    image = _image(line)
+    sent = size_text(line.pushed.sent_bytes) if goal == "push" else ""
+    return Text(state, "green"), _lane(line), "yes" if image and image.was_built else "no", sent
 
 
 def _print_totals(walkers: Sequence[Walker], manifests: dict[int, Manifest], seconds: float) -> None:
