@@ -225,6 +225,7 @@ class Line:
                 repository=self.repository,
                 source_revision=self.machine.source_revision,
                 sources=self.machine.sources,
+                locked=self.lock.requirements if self.lock else None,
             )
             for warning in context.warnings:
                 stage.tell(Progress("note", "render", warning))

@@ -46,14 +46,15 @@ class UvIndex:
             (folder / "requirements.in").write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
             (folder / "pylock.toml").write_text(_preferences(preferred), encoding="utf-8")
             (folder / "uv.toml").write_text(_configuration(_pip_settings()), encoding="utf-8")
-            _run(folder, python)
+            _run(folder, python, is_fresh=not preferred)
             return tuple(sorted(_packages((folder / "pylock.toml").read_text("utf-8")), key=lambda each: each.name))
 
 
-def _run(folder: Path, python: str) -> None:
+def _run(folder: Path, python: str, *, is_fresh: bool) -> None:
     command = [find_uv_bin(), "pip", "compile", "requirements.in", "--output-file", "pylock.toml", "--quiet"]
     command += ["--format", "pylock.toml", "--python-platform", PLATFORM, "--python-version", python]
     command += ["--no-header", "--config-file", "uv.toml"]
+    command += ["--refresh"] if is_fresh else []  # the newest is wanted, and uv remembers an index for ten minutes
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S
