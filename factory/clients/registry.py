@@ -1,15 +1,10 @@
-"""A container registry over the Distribution API (github.com/opencontainers/distribution-spec, v1.1), read only.
-
-Plain HTTP to a registry on loopback, as Docker does, HTTPS to any other. A proxy and a CA file of the machine are
-honoured as httpx does (`https_proxy`, `SSL_CERT_FILE`), except towards loopback.
-"""
+"""A container registry over the Distribution API (github.com/opencontainers/distribution-spec, v1.1), read only."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable
 from types import TracebackType
 
@@ -17,8 +12,8 @@ import httpx
 
 from factory.clients.manifests import ACCEPT, INDEX_TYPES, config_platform, pick_child, read_manifest
 from factory.clients.registry_auth import Login, Notes, RegistryAuth
+from factory.clients.registry_http import METADATA_LIMIT_BYTES, Connections, exchange
 from factory.clients.retries import retry_after_s, send_patiently
-from factory.clients.tls import trusted
 from factory.errors import (
     BlobMissing,
     ImageNotInRegistry,
@@ -28,10 +23,7 @@ from factory.errors import (
     VerifyError,
 )
 from factory.records import Manifest, PullLimit
-from factory.references import Reference, is_loopback, parse
-
-DOCKER_HUB_HOST = "registry-1.docker.io"  # where Docker Hub's registry answers; `docker.io` itself is a web page
-METADATA_LIMIT_BYTES = 4 * 1024 * 1024  # registries cap manifests at 4 MiB (distribution-spec v1.1, "Push")
+from factory.references import Reference, parse
 
 
 class DistributionRegistry:
@@ -51,14 +43,9 @@ class DistributionRegistry:
         patience_s: float = 45.0,
         notes: Notes | None = None,
     ) -> None:
-        self._login_for = login_for
-        self._notes = notes
-        self._timeout_s = timeout_s
+        self._connections = Connections(login_for, timeout_s=timeout_s, notes=notes)
         self._patience_s = patience_s
-        self._clients: dict[str, httpx.Client] = {}
-        self._auths: dict[str, RegistryAuth] = {}
         self._limits: dict[str, PullLimit] = {}
-        self._lock = threading.Lock()
 
     def __enter__(self) -> DistributionRegistry:
         return self
@@ -70,8 +57,7 @@ class DistributionRegistry:
 
     def close(self) -> None:
         """Close every connection."""
-        for client in self._clients.values():
-            client.close()
+        self._connections.close()
 
     def digest(self, reference: str) -> str | None:
         """Return the digest that a tag has now, by HEAD; None when there is no such tag."""
@@ -149,11 +135,11 @@ class DistributionRegistry:
         self, method: str, where: Reference, path: str, headers: dict[str, str], *, limit: int = 0
     ) -> httpx.Response:
         """Send a request with retries; at most `limit` bytes of the body are read. 2xx, 404 and 416 are returned."""
-        client, auth = self._connection(where.registry)
+        client, auth = self._connections.to(where.registry)
 
         def send() -> httpx.Response:
             request = client.build_request(method, f"/v2/{where.path}/{path}", headers=headers)
-            answer = _send(client, request, auth, limit)
+            answer = exchange(client, request, auth, limit)
             self._note_limit(where.registry, answer)
             return answer
 
@@ -190,21 +176,6 @@ class DistributionRegistry:
         what = f"it failed (HTTP {status})" if status >= 500 else f"HTTP {status} is no answer of a registry"
         raise RegistryFailed(what, where=where.registry, fix="try again later")
 
-    def _connection(self, registry: str) -> tuple[httpx.Client, RegistryAuth]:
-        with self._lock:
-            if registry not in self._clients:
-                is_local = is_loopback(registry)
-                host = DOCKER_HUB_HOST if registry == "docker.io" else registry
-                self._clients[registry] = httpx.Client(
-                    base_url=f"{'http' if is_local else 'https'}://{host}",
-                    timeout=self._timeout_s,
-                    follow_redirects=True,
-                    trust_env=not is_local,
-                    verify=trusted(),
-                )
-                self._auths[registry] = RegistryAuth(registry, lambda: self._login_for(registry), self._notes)
-            return self._clients[registry], self._auths[registry]
-
     def _note_limit(self, registry: str, answer: httpx.Response) -> None:
         """Keep `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 98;w=21600` (Docker Hub, seen 2023 to 2026)."""
         found = [
@@ -213,22 +184,6 @@ class DistributionRegistry:
         ]
         if found[0] and found[1]:
             self._limits[registry] = PullLimit(int(found[1][1]), int(found[0][1]), int(found[0][2] or 0))
-
-
-def _send(client: httpx.Client, request: httpx.Request, auth: httpx.Auth, limit: int) -> httpx.Response:
-    """Send, and read no more of the body than `limit` bytes: a registry must not fill our memory."""
-    answer = client.send(request, auth=auth, stream=True)
-    try:
-        body = b""
-        for chunk in answer.iter_bytes():
-            body += chunk
-            if len(body) >= limit:
-                break
-    finally:
-        answer.close()
-    return httpx.Response(
-        answer.status_code, headers=answer.headers, content=body, request=answer.request, history=answer.history
-    )
 
 
 def _decode(answer: httpx.Response, where: str) -> tuple[str, dict[str, object]]:

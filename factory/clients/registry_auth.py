@@ -7,6 +7,7 @@ The flow is that of the distribution project (docs `spec/auth/token.md`, `spec/a
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -58,7 +59,10 @@ class Notes(Protocol):
 
 
 class RegistryAuth(httpx.Auth):
-    """Answers one registry's 401s, with one pass per repository that all threads share; HTTP Basic is one for all.
+    """Answers one registry's 401s, with passes that all threads share; HTTP Basic is one for all.
+
+    A pass is for what a repository's challenge asked (distribution, `spec/auth/scope.md`, read 2026-11-25): reading,
+    pushing (which reads too), or pushing with blobs mounted from another repository, whose scope holds both.
 
     Credentials go to the registry itself and to a realm that belongs to it, over https (http on loopback only);
     httpx drops the header when a redirect leaves the host. `login` is asked once, when first needed. `notes` keep a
@@ -83,11 +87,11 @@ class RegistryAuth(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send with the pass at hand; on 401 get a new one, once. The second 401 is the caller's to judge."""
-        name = request.url.path.rsplit("/", 2)[0]  # /v2/user/name/manifests/x → /v2/user/name
+        name = _wanted_for(request)
         foreseen = None
-        if self._notes and not self._passes.keys() & {name, EVERYWHERE}:
+        if self._notes and not self._passes.keys() & {name, EVERYWHERE, f"{name} push"}:
             foreseen = yield from self._foresee(name, request.url)
-        used = self._passes.get(name) or self._passes.get(EVERYWHERE)
+        used = self._passes.get(name) or self._passes.get(EVERYWHERE) or self._passes.get(f"{name} push")
         if used and used.is_fresh:
             request.headers["Authorization"] = used.header
         response = yield request
@@ -203,6 +207,17 @@ def _parse(challenge: str) -> tuple[str, dict[str, str]]:
         return scheme.lower(), parse_keqv_list(parse_http_list(rest))
     except ValueError:
         return scheme.lower(), {}
+
+
+def _wanted_for(request: httpx.Request) -> str:
+    """Name what a request needs a pass for: `/v2/user/name`, with ` push` and ` from user/other` where it writes."""
+    path = request.url.path
+    found = re.match(r"(/v2/.+?)/(?:manifests|blobs|tags|referrers)/", path)
+    name = found[1] if found else path.rsplit("/", 2)[0]
+    if request.method in ("GET", "HEAD"):
+        return name
+    source = request.url.params.get("from")
+    return f"{name} push from {source}" if source else f"{name} push"
 
 
 def _wanted(said: list[str]) -> dict[str, dict[str, str]]:
