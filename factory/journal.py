@@ -81,10 +81,11 @@ class Recreation:
 class Settled:
     """What a release had found in the account when nothing was left to change (`settling.py`).
 
-    `decided_from` and `seen` are hashes; `volume` and `login` are names, empty where the recipe needs none;
-    `is_public`: could anybody pull the image?
+    `reference` is the image by its tag; `decided_from` and `seen` are hashes; `volume` and `login` are names, empty
+    where the recipe needs none; `is_public`: could anybody pull the image?
     """
 
+    reference: str
     decided_from: str
     seen: str
     is_public: bool

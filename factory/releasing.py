@@ -26,7 +26,6 @@ from factory.provisioning.actions import models_of
 from factory.provisioning.desired import wants_cached
 from factory.provisioning.observed import ImageState, Observed
 from factory.provisioning.plan import Plan
-from factory.questions import in_thread
 from factory.recipe.model import Test
 from factory.records import Deployment, JobAnswer, Progress, PushedImage, Tell
 from factory.restoring import as_past, as_template, put_back
@@ -137,12 +136,12 @@ class Release:
 
     # --- the account -------------------------------------------------------------------------------------------------
     def _look_again(self) -> Future[Holdings | None] | None:
-        """Begin to look at what an earlier release had settled, while the Hub and the registry are asked."""
+        """Begin to look at what an earlier release had settled, while the Hub is asked."""
         memory, line = self.journal.memory, self.line
         settled = memory.settled
         if settled is None or memory.pending or line.is_forced:
             return None
-        return in_thread(lambda: look_again(settled, self.account.cloud, line))
+        return look_again(settled, line, lambda: self.account.cloud, self.look.public_digest)
 
     def _as_left(self, pushed: PushedImage, looking: Future[Holdings | None] | None) -> Deployment | None:
         """Return the deployment when everything is as the last release left it; None when all must be looked at."""
@@ -205,6 +204,7 @@ class Release:
         before, memory.settled = memory.settled, None
         if is_settled:
             memory.settled = Settled(
+                line.context.reference,
                 decided_from(line, image, memory.size),
                 seen(line.file.recipe.name, observed, volume=volume, login=login),
                 bool(image.is_public),

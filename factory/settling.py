@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from factory import __version__
@@ -22,7 +24,9 @@ from factory.pipeline import Line
 from factory.ports import Cloud
 from factory.provisioning.desired import wants_cached
 from factory.provisioning.observed import ImageState, Observed
+from factory.questions import in_thread
 from factory.records import Deployment, ImageSize, ModelFiles
+from factory.references import parse
 from factory.stages.provision import with_models_of
 
 VERSION = 1  # of what is hashed; another version of factory looks at everything once
@@ -82,12 +86,29 @@ def as_left(settled: Settled, recipe: str, held: Holdings) -> Deployment | None:
     )
 
 
-def look_again(settled: Settled, cloud: Cloud, line: Line) -> Holdings | None:
-    """Look at what was settled; None where RunPod refuses the question, so that each list is asked for by itself."""
-    try:
-        return holdings(cloud, line, volume=bool(settled.volume), login=bool(settled.login))
-    except CloudRefused:
-        return None
+def look_again(
+    settled: Settled, line: Line, cloud: Callable[[], Cloud], public_digest: Callable[[str], str | None]
+) -> Future[Holdings | None]:
+    """Begin to ask all that an unchanged release asks, while the Hub is asked: RunPod, the image's tag, the base's.
+
+    The future is of what was settled in the account, None where RunPod refuses the question (then each list is asked
+    for by itself). What the registries answer waits in `once.py` for who needs it; what goes wrong is met there too.
+    """
+
+    def look() -> Holdings | None:
+        try:
+            return holdings(cloud(), line, volume=bool(settled.volume), login=bool(settled.login))
+        except CloudRefused:
+            return None
+
+    registry = line.doors.registry
+    in_thread(partial(public_digest if settled.is_public else registry.digest, settled.reference))
+    machine, lock = line.machine, line.lock
+    base = machine.stand_in_base or line.file.recipe.image.base_reference
+    is_locked = lock is not None and lock.base_image is not None and not machine.stand_in_base
+    if not is_locked and not parse(base).digest:
+        in_thread(partial(registry.digest, base))
+    return in_thread(look)
 
 
 def _plain(models: Sequence[ModelFiles]) -> list[dict[str, Any]]:

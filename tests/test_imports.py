@@ -158,7 +158,6 @@ LAYERS = {
         "factory.errors",
     ],
     "factory.releasing": [
-        "factory.questions.in_thread",
         "factory.settling",
         "factory.proving",
         "factory.restoring",
@@ -175,6 +174,8 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.settling": [
+        "factory.questions.in_thread",
+        "factory.references",
         "factory.__version__",
         "factory.journal",
         "factory.pipeline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -304,6 +305,40 @@ def test_what_was_never_seen_right_is_not_settled(bench: Bench) -> None:
     assert not bench.journal.memory.settled
     bench.account.jobs.script = RIGHT
     assert set(LOOKS) <= set(asked_again(bench))
+
+
+class Meeting:
+    """Doors that answer when so many of them are being asked at once."""
+
+    def __init__(self, count: int) -> None:
+        self.barrier = threading.Barrier(count)
+
+    def at(self, door: object, name: str) -> None:
+        """Let a method answer once the others are asked, too; each meets once."""
+        answer, has_met = getattr(door, name), threading.Event()
+
+        def meet(*args: object, **kwargs: object) -> object:
+            if not has_met.is_set():
+                has_met.set()
+                self.barrier.wait(timeout=20)
+            return answer(*args, **kwargs)
+
+        setattr(door, name, meet)
+
+
+def test_all_is_asked_at_once(bench: Bench) -> None:
+    """RunPod and the registry answer only while the Hub is being asked: one after the other would never end."""
+    model = f"{GPU}model: {{repo: org/small, placement: volume}}\n"
+    bench.release(model).walk()
+    release, meeting = bench.release(model), Meeting(3)
+    for door, name in (
+        (bench.doors.hub, "info"),
+        (bench.account.cloud, "holdings"),
+        (bench.doors.registry, "digest"),
+    ):
+        meeting.at(door, name)
+    bench.account.cloud.calls.clear()
+    assert not release.walk().deployment.was_changed and bench.account.cloud.calls == ["holdings"]
 
 
 @dataclass
