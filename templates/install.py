@@ -217,7 +217,9 @@ def compile_imported(names: list[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     load = importlib.machinery.SourceFileLoader.get_code
     with concurrent.futures.ProcessPoolExecutor(1) as pool:
-        pool.submit(compile_source, "").result()
+        started = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
+        # What .pth files load at every start is loaded here already; this also starts the process, before `get_code`.
+        list(pool.map(compile_source, ["", *(path for path in started if path.startswith(site))]))
 
         def get_code(loader: importlib.machinery.SourceFileLoader, name: str) -> object:
             path = loader.get_filename(name)

@@ -30,12 +30,24 @@ class WheelIndex:
     def add(self, name: str, version: str, *needs: str, source: str = "", tag: str = "py3-none-any") -> str:
         """Offer a wheel of one module that holds `source`; return its sha256 (hex). The same name is replaced."""
         content = wheel(name, version, *needs, source=source, tag=tag)
+        (self._folder_of(name) / f"{name}-{version}-{tag}.whl").write_bytes(content)
+        self._list(name)
+        return hashlib.sha256(content).hexdigest()
+
+    def add_file(self, name: str, path: Path) -> None:
+        """Offer a wheel that is there already."""
+        (self._folder_of(name) / path.name).write_bytes(path.read_bytes())
+        self._list(name)
+
+    def _folder_of(self, name: str) -> Path:
         folder = self.folder / "simple" / re.sub(r"[-_.]+", "-", name).lower()
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}-{version}-{tag}.whl").write_bytes(content)
+        return folder
+
+    def _list(self, name: str) -> None:
+        folder = self._folder_of(name)
         links = (f'<a href="{file.name}">{file.name}</a>\n' for file in sorted(folder.glob("*.whl")))
         (folder / "index.html").write_text(f"<!DOCTYPE html><html><body>\n{''.join(links)}</body></html>\n")
-        return hashlib.sha256(content).hexdigest()
 
 
 def wheel(name: str, version: str, *needs: str, source: str = "", tag: str = "py3-none-any") -> bytes:
