@@ -23,7 +23,7 @@ from factory.lazy import lazy
 from factory.locking.drift import as_asked, at_commits, at_kept_commits, belonging, demand_digests
 from factory.locking.lock import Asked, Lock
 from factory.locking.making import Made, make
-from factory.ports import Engine, ImageDirectory, ModelHub, PackageIndex, Registry
+from factory.ports import Engine, ImageDirectory, ImageStore, ModelHub, PackageIndex, Registry
 from factory.recipe.load import RecipeFile
 from factory.records import (
     BaseImage,
@@ -64,6 +64,10 @@ class Doors(Protocol):
     @property
     def registry(self) -> Registry:
         """The registry that images are pushed to and bases come from."""
+
+    @property
+    def store(self) -> ImageStore:
+        """The same registry, where blobs and manifests go with no engine between."""
 
     @property
     def directory(self) -> ImageDirectory:
@@ -223,6 +227,7 @@ class Line:
                 models,
                 self._base(stage.tell),
                 repository=self.repository,
+                shared=self.shared_repository,
                 source_revision=self.machine.source_revision,
                 sources=self.machine.sources,
                 locked=self.lock.requirements if self.lock else None,

@@ -283,7 +283,9 @@ LAYERS = {
         "factory.account",
         "factory.ports",
     ],
+    "factory.lanes.top": ["factory.records"],
     "factory.stages": [
+        "factory.lanes.top",
         "factory.ports",
         "factory.recipe",
         "factory.records",

@@ -24,6 +24,7 @@ import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
 from factory.errors import RenderError, TemplateError
+from factory.lanes.top import cut_context
 from factory.recipe.handler_file import read_handler
 from factory.recipe.load import RecipeFile
 from factory.records import BaseImage, Context, ContextFile, ModelFiles
@@ -46,8 +47,9 @@ def render(
     source_revision: str | None = None,
     sources: Path | None = None,
     locked: tuple[str, str] | None = None,
+    shared: str | None = None,
 ) -> Context:
-    """Make the build context of a recipe.
+    """Make the build context of a recipe; `shared` is the repository of its environment (None: it gets none).
 
     `locked` are the requirements files of a lock, the runtime's and the recipe's, with hashes (docs/locking.md).
     `sources` is a folder with a `templates/` and a `worker_runtime/` to take instead of the installed ones.
@@ -74,7 +76,7 @@ def render(
     files = [ContextFile(path, 0o644, _sha256(content), len(content), content) for path, content in texts.items()]
     files += _weights(models)
     files.sort(key=lambda file: file.path)
-    return Context(
+    context = Context(
         recipe=recipe.name,
         repository=repository,
         files=tuple(files),
@@ -83,6 +85,17 @@ def render(
         warnings=_warnings(base),
         labels={REVISION_LABEL: source_revision} if source_revision else {},
     )
+    return replace(context, environment=_environment_of(context, shared)) if shared else context
+
+
+def _environment_of(context: Context, shared: str) -> Context | None:
+    """Return the image below its top as a context of its own: nothing in it says which recipe it is for."""
+    below = cut_context(context)
+    if below is None:
+        return None
+    text = below.text.encode()
+    files = (ContextFile("Dockerfile", 0o644, _sha256(text), len(text), text), *below.needs)
+    return Context(context.recipe, shared, files, context.base, context_digest(files), is_environment=True)
 
 
 def context_digest(files: Sequence[ContextFile]) -> str:

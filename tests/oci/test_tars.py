@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from factory.oci import media, tars
 
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1)
 PATHS = (
     st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1, max_size=4)
     .map("/".join)
