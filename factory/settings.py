@@ -9,6 +9,7 @@ Variables:
     FACTORY_SHARED               repository in which the recipes of a namespace share environments and weights, e.g.
                                  user/name; by default user/factory-shared beside each recipe's own
     FACTORY_BASE                 base image that stands in for every recipe's own (no registry in reach)
+    FACTORY_BUILDER              a buildx builder that builds and pushes instead of the engine; `--builder` wins
     FACTORY_NETWORK, FACTORY_CA  network and CA bundle for builds; flags of `factory build` win
     http_proxy, https_proxy, no_proxy   handed to builds (not for the upper-case forms: see docs/commands.md)
     RUNPOD_API_KEY               the key of your RunPod account (console.runpod.io, Settings, API keys)
@@ -27,7 +28,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -49,6 +51,7 @@ class Settings:
     docker_host: str | None = None  # None: that of the context
     docker_context: str | None = None  # None: the current one of Docker's configuration
     docker_tls_verify: bool = False
+    builder: str | None = None  # None: the engine builds
     docker_cert_path: Path | None = None
     worker_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     hub_endpoint: str = "https://huggingface.co"
@@ -65,6 +68,19 @@ class Settings:
     s3_secret_access_key: str | None = field(default=None, repr=False)
     s3_url: str | None = None  # None: RunPod's own, by data centre
     runpod_patience_s: float = 60.0
+
+
+_flags: dict[str, str] = {}
+
+
+@contextmanager
+def flag(name: str, value: str) -> Iterator[None]:
+    """Let a command's flag win over the variable of that name while the block runs."""
+    _flags[name] = value
+    try:
+        yield
+    finally:
+        _flags.pop(name, None)
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -89,6 +105,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         proxies={k: environ[k] for k in ("http_proxy", "https_proxy", "no_proxy") if environ.get(k)},
         docker_host=environ.get("DOCKER_HOST") or None,
         docker_context=environ.get("DOCKER_CONTEXT") or None,
+        builder=_flags.get("FACTORY_BUILDER") or environ.get("FACTORY_BUILDER") or None,
         docker_tls_verify=bool(environ.get("DOCKER_TLS_VERIFY")),  # any value, as for the Docker CLI
         docker_cert_path=Path(path).expanduser() if (path := environ.get("DOCKER_CERT_PATH")) else None,
         worker_environment=secrets(("HF_ENDPOINT", "HF_TOKEN"), environ),

@@ -66,10 +66,19 @@ class Clients:
 
     @cached_property
     def engine(self) -> Engine:
-        """The Docker engine that DOCKER_HOST or a Docker context names. Raises SettingsError for an unknown one."""
+        """The Docker engine that DOCKER_HOST or a Docker context names, behind the buildx builder where one is chosen.
+
+        Raises SettingsError for an unknown context.
+        """
         from factory.clients.docker_engine import DockerEngine
 
-        return DockerEngine(_engine_address(self.settings), login_for=self.credentials.login_for)
+        s, login_for = self.settings, self.credentials.login_for
+        engine = DockerEngine(_engine_address(s), login_for=login_for)
+        if s.builder is None:
+            return engine
+        from factory.clients.docker_buildx import BuildxEngine
+
+        return BuildxEngine(s.builder, engine, self.registry, s.docker_config, login_for)
 
     def interrupt(self) -> None:
         """Stop what the engine is doing for other threads; nothing when it was never used."""

@@ -71,7 +71,7 @@ class BuildLog:
         """Take one message of the engine."""
         aux = message.get("aux")
         if message.get("id") == "moby.buildkit.trace":
-            self._read_trace(decode(aux))
+            self.read_trace(decode(aux))
         elif isinstance(aux, Mapping) and "ID" in aux:
             self.image_id = str(aux["ID"])
         elif "error" in message:
@@ -102,7 +102,13 @@ class BuildLog:
             details={"step": failed.number, "command": command, "lines": lines[-SHOWN_LINES:]},
         )
 
-    def _read_trace(self, trace: Trace) -> None:
+    @property
+    def has_steps(self) -> bool:
+        """Has the builder begun to work?"""
+        return bool(self._steps)
+
+    def read_trace(self, trace: Trace) -> None:
+        """Take one trace of BuildKit, however it came here."""
         for vertex in trace.vertexes:
             self._read_vertex(vertex)
         for log in trace.logs:

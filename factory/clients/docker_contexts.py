@@ -73,7 +73,7 @@ def engine_address(
     name = context or _current(config)
     if name == DEFAULT_CONTEXT:
         return EngineAddress()
-    return _load(config.parent / "contexts", name, "DOCKER_CONTEXT" if context else str(config))
+    return _load(config, name, "DOCKER_CONTEXT" if context else str(config))
 
 
 def _tls_of_host(config: Path, is_verified: bool, certificates: Path | None) -> Tls | None:
@@ -101,11 +101,12 @@ def _current(config: Path) -> str:
     return name if isinstance(name, str) and name else DEFAULT_CONTEXT
 
 
-def _load(store: Path, name: str, where: str) -> EngineAddress:
+def _load(config: Path, name: str, where: str) -> EngineAddress:
+    store = config.parent / "contexts"
     folder = hashlib.sha256(name.encode()).hexdigest()
     meta = store / "meta" / folder / "meta.json"
     if not meta.is_file():
-        known = sorted(_names(store))
+        known = sorted(contexts(config))
         near = get_close_matches(name, known, n=1)
         fix = f"did you mean {near[0]}?" if near else "see `docker context ls`, or `docker context use default`"
         raise SettingsError(f"there is no Docker context {name!r}", where=where, fix=fix)
@@ -130,9 +131,10 @@ def _tls_of_context(folder: Path, skips: bool) -> Tls | None:
     return Tls(ca, certificate if key else None, key if certificate else None, not skips)
 
 
-def _names(store: Path) -> list[str]:
+def contexts(config: Path) -> list[str]:
+    """Return the names of the contexts beside a config.json; what can't be read as one is left out."""
     names = []
-    for meta in store.glob("meta/*/meta.json"):
+    for meta in (config.parent / "contexts").glob("meta/*/meta.json"):
         try:
             names.append(str(json.loads(meta.read_text(encoding="utf-8"))["Name"]))
         except (OSError, ValueError, KeyError, TypeError):

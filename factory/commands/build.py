@@ -15,6 +15,7 @@ from factory.commands import options
 @options.jobs
 @options.force
 @options.locked
+@options.builder
 @options.network
 @options.ca_file
 @options.as_json

@@ -24,4 +24,20 @@ jobs = click.option(
 locked = click.option(
     "--locked", "must_be_locked", is_flag=True, help="Refuse a recipe without a lock, or with one that is not its own."
 )
+
+
+def _choose_builder(context: click.Context, _parameter: click.Parameter, name: str | None) -> None:
+    from factory import settings
+
+    if name:
+        context.with_resource(settings.flag("FACTORY_BUILDER", name))
+
+
+builder = click.option(
+    "--builder",
+    metavar="NAME",
+    expose_value=False,
+    callback=_choose_builder,
+    help="Buildx builder that builds and pushes instead of the engine (docs/builders.md).",
+)
 force = click.option("--force", is_flag=True, help="Build even when the image is there already.")

@@ -17,6 +17,7 @@ from factory.commands.durations import DURATION
 @click.option("--guard", "guard_s", type=DURATION, help="Then watch it for so long (10m), as `factory guard` does.")
 @click.option("--force", is_flag=True, help="Do every stage again, whatever is there already.")
 @options.locked
+@options.builder
 @options.network
 @options.ca_file
 @options.as_json
