@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Cloud,
         Engine,
         ImageDirectory,
+        ImageStore,
         Jobs,
         ModelHub,
         PackageIndex,
@@ -95,6 +96,15 @@ class Clients:
         return DistributionRegistry(login_for=self.credentials.login_for, notes=_kept(self.settings))
 
     @cached_property
+    def store(self) -> ImageStore:
+        """The same registries, where blobs and manifests go with no engine between."""
+        if self.shared:
+            return self.shared.store_for(self.credentials)
+        from factory.clients.registry_store import DistributionStore
+
+        return DistributionStore(login_for=self.credentials.login_for, notes=_kept(self.settings))
+
+    @cached_property
     def directory(self) -> ImageDirectory:
         """Docker Hub's own API."""
         from factory.clients.dockerhub import DockerHub
@@ -143,6 +153,7 @@ class Shared:
         self._settings = settings
         self._patience = {} if patience_s is None else {"patience_s": patience_s}
         self._registries: dict[Credentials, Registry] = {}
+        self._stores: dict[Credentials, ImageStore] = {}
 
     @cached_property
     def hub(self) -> ModelHub:
@@ -170,6 +181,15 @@ class Shared:
             registry = DistributionRegistry(login_for=credentials.login_for, notes=notes, **self._patience)
             self._registries[credentials] = RegistryOnce(registry)
         return self._registries[credentials]
+
+    def store_for(self, credentials: Credentials) -> ImageStore:
+        """Return where blobs go for those who log in like this: recipes of one run share connections and passes."""
+        from factory.clients.registry_store import DistributionStore
+
+        if credentials not in self._stores:
+            notes = _kept(self._settings)
+            self._stores[credentials] = DistributionStore(login_for=credentials.login_for, notes=notes)
+        return self._stores[credentials]
 
 
 def image_look(settings: Settings, file: RecipeFile, shared: Shared, *, is_unbuilt: bool = False) -> ImageLook:

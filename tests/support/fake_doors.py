@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fake_engine import FakeEngine
 from fake_hub import FakeHub, FakeRegistry
+from fake_store import FakeStore
 
 from factory.pipeline import Doors
 from factory.ports import ImageDirectory
@@ -25,12 +26,16 @@ class NoDirectory:
 
 @dataclass
 class FakeDoors:
-    """Every door in memory; the registry knows the default base image."""
+    """Every door in memory; the registry knows the default base image, and `store` puts into it."""
 
     hub: FakeHub = field(default_factory=FakeHub)
     engine: FakeEngine = field(default_factory=FakeEngine)
     registry: FakeRegistry = field(default_factory=lambda: FakeRegistry({BASE: DIGEST}))
     directory: ImageDirectory = field(default_factory=NoDirectory)
+    store: FakeStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = FakeStore(self.registry)
 
 
 _doors: type[Doors] = FakeDoors

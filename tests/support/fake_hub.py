@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from factory.errors import RegistryUnreachable, RepoNotFound
+from factory.errors import BlobMissing, ImageNotInRegistry, RegistryUnreachable, RepoNotFound
 from factory.ports import ModelHub, Registry
-from factory.records import GB, Manifest, ModelFile, PullLimit, RepoInfo, Tell
+from factory.records import GB, Layer, Manifest, ModelFile, PullLimit, RepoInfo, Tell
+from factory.references import parse
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -51,28 +53,46 @@ class FakeHub:
 
 @dataclass
 class FakeRegistry:
-    """Tags by reference; `is_down`: nothing answers."""
+    """Tags by reference; `is_down`: nothing answers. What a `FakeStore` put is read here too.
+
+    `blobs` and `manifests` (media type and bytes) are by repository, then by digest.
+    """
 
     digests: dict[str, str] = field(default_factory=dict)
     is_down: bool = False
+    blobs: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    manifests: dict[str, dict[str, tuple[str, bytes]]] = field(default_factory=dict)
 
     def digest(self, reference: str) -> str | None:
-        """Look up the tag."""
+        """Look up the tag, or the digest that was put."""
         if self.is_down:
             raise RegistryUnreachable("connection refused", where=reference)
-        return self.digests.get(reference)
+        repository, _, digest = reference.partition("@")
+        return digest if digest in self.manifests.get(repository, {}) else self.digests.get(reference)
 
     def manifest(self, reference: str) -> Manifest:
-        """Refuse: nothing here has content."""
-        raise AssertionError("this registry holds names only")
+        """Read an image's manifest that was put, and its config."""
+        repository = parse(reference).repository
+        digest = self.digest(reference)
+        if digest is None or digest not in self.manifests.get(repository, {}):
+            raise ImageNotInRegistry("no such image", where=reference)
+        media_type, content = self.manifests[repository][digest]
+        body = json.loads(content)
+        config, *layers = (Layer(x["digest"], x["size"], x["mediaType"]) for x in (body["config"], *body["layers"]))
+        platform = json.loads(self.read(repository, config.digest, 0, config.size_bytes))
+        return Manifest(digest, media_type, config, tuple(layers), platform["architecture"], platform["os"])
 
     def blob_size(self, repository: str, digest: str) -> int | None:
-        """Refuse: nothing here has content."""
-        raise AssertionError("this registry holds names only")
+        """Measure a blob that was put."""
+        content = self.blobs.get(repository, {}).get(digest)
+        return None if content is None else len(content)
 
     def read(self, repository: str, digest: str, start: int, length: int) -> bytes:
-        """Refuse: nothing here has content."""
-        raise AssertionError("this registry holds names only")
+        """Read of a blob that was put."""
+        content = self.blobs.get(repository, {}).get(digest)
+        if content is None or len(content) < start + length:
+            raise BlobMissing(f"{digest} is not there", where=repository)
+        return content[start : start + length]
 
     def pull_limit(self, repository: str) -> PullLimit | None:
         """Say nothing of limits."""

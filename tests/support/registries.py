@@ -64,7 +64,8 @@ def running_registry(
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": not has_access_log}},
         "storage": {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}},
-        "http": {"addr": address},
+        # With a secret of its own a registry that was started again still knows its uploads.
+        "http": {"addr": address, "secret": "of this test"},
     }
     if login:
         (folder.parent / "htpasswd").write_text(HTPASSWD)
