@@ -160,8 +160,10 @@ class RegistryAuth(httpx.Auth):
         if realm.scheme not in ("http", "https") or not realm.host:
             raise RegistryDenied("its 401 names no usable realm", where=self._registry, fix="is this a registry?")
         asked = {key: value for key, value in challenge.items() if key in ("service", "scope")}
+        # Several scopes (a mount's) are a parameter each in a query, and one text in a form (`spec/auth/token.md`).
+        query = {**asked, "scope": asked["scope"].split()} if "scope" in asked else asked
         if not login:
-            return httpx.Request("GET", realm.copy_merge_params(asked))
+            return httpx.Request("GET", realm.copy_merge_params(query))
         if not (_is_private(realm) and self._owns(realm.host)):
             raise RegistryDenied(
                 f"it sends us to {realm.host} for a token, which is not known to belong to it; your login stays here",
@@ -171,7 +173,7 @@ class RegistryAuth(httpx.Auth):
         if login[0] == TOKEN_USERNAME:
             form = {"grant_type": "refresh_token", "refresh_token": login[1], "client_id": CLIENT_ID, **asked}
             return httpx.Request("POST", realm, data=form)
-        url = realm.copy_merge_params({"client_id": CLIENT_ID, **asked})
+        url = realm.copy_merge_params({"client_id": CLIENT_ID, **query})
         return httpx.Request("GET", url, headers={"Authorization": _basic(login)})
 
     def _owns(self, host: str) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 import httpx
@@ -18,17 +18,17 @@ import httpx
 from factory.clients import registry_referrers as referring
 from factory.clients.manifests import ACCEPT, OCI_INDEX, OCI_MANIFEST
 from factory.clients.registry_auth import Login, Notes
-from factory.clients.registry_http import METADATA_LIMIT_BYTES, Connections, exchange
-from factory.clients.registry_refusals import PASSING, VOID, lasting, refusal, unreachable
+from factory.clients.registry_http import METADATA_LIMIT_BYTES
+from factory.clients.registry_refusals import lasting, unreachable
 from factory.clients.registry_upload import Body, Patience, Teller
+from factory.clients.registry_wire import Wire
 from factory.clients.retries import send_patiently
-from factory.errors import PushDenied, PushError, RegistryDenied, RegistryFailed, RegistryRefused
+from factory.errors import PushDenied, RegistryFailed, RegistryRefused
 from factory.records import Layer, Referrer, Tell
-from factory.references import Reference, is_loopback, parse
+from factory.references import Reference, parse
 
 SETTLE_S = 300.0  # a registry may copy or hash a whole blob before it answers to its last byte
 SETTLED_BYTES_PER_S = 20_000_000
-FAREWELL_S = 5.0  # for taking back an upload that came to nothing
 TAG_ATTEMPTS = 8  # writers of one list of referrers who come at the same moment
 PAGES_LIMIT = 100
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -49,11 +49,8 @@ class DistributionStore:
         patience_s: float = 45.0,
         notes: Notes | None = None,
     ) -> None:
-        self._connections = Connections(login_for, timeout_s=timeout_s, notes=notes)
-        self._timeout_s = timeout_s
-        self._patience_s = patience_s
-        self._sent_bytes = 0
-        self._lock = threading.Lock()
+        self._wire = Wire(login_for, timeout_s=timeout_s, patience_s=patience_s, notes=notes)
+        self._listing = threading.Lock()
         self._artifacts: dict[str, Referrer | None] = {}
 
     def __enter__(self) -> DistributionStore:
@@ -66,22 +63,22 @@ class DistributionStore:
 
     def close(self) -> None:
         """Close every connection."""
-        self._connections.close()
+        self._wire.close()
 
     @property
     def sent_bytes(self) -> int:
         """Bytes of blobs and manifests that sockets have taken so far, those of failed tries included."""
-        return self._sent_bytes
+        return self._wire.sent_bytes
 
     @property
     def requests(self) -> int:
         """HTTP requests made so far."""
-        return self._connections.requests
+        return self._wire.requests
 
     def has(self, repository: str, digest: str) -> bool:
         """Is the blob there? Asked by HEAD."""
         where = parse(repository)
-        return self._ask(where, "HEAD", f"blobs/{digest}", "a question").is_success
+        return self._wire.ask(where, "HEAD", f"blobs/{digest}", "a question").is_success
 
     def mount(self, repository: str, digest: str, source: str) -> bool:
         """Let a repository have a blob of another one of the same registry, copying nothing; False when it won't.
@@ -93,11 +90,11 @@ class DistributionStore:
             return False
         asked = httpx.QueryParams({"mount": digest, "from": other.path})
         try:
-            answer = self._ask(where, "POST", f"blobs/uploads/?{asked}", "a mount")
+            answer = self._wire.ask(where, "POST", f"blobs/uploads/?{asked}", "a mount")
         except (PushDenied, RegistryRefused):
             return False
         if answer.status_code == 202:  # it has begun an upload instead
-            self._drop(where, self._location(where, answer))
+            self._wire.drop(where, self._wire.location(where, answer))
         return answer.status_code == 201
 
     def upload(self, repository: str, content: Callable[[], Iterator[bytes]], tell: Tell, key: str) -> Layer:
@@ -107,10 +104,10 @@ class DistributionStore:
         `content` raises, as it is.
         """
         where = parse(repository)
-        patience, teller = Patience(self._patience_s), Teller(tell, key)
+        patience, teller = Patience(self._wire.patience_s), Teller(tell, key)
 
         def on_sent(size_bytes: int) -> None:
-            self._count(size_bytes)
+            self._wire.count(size_bytes)
             patience.moved()
             teller.bytes(body.size_bytes)
 
@@ -118,9 +115,11 @@ class DistributionStore:
 
         def attempt() -> None:
             with self._upload(where, patience) as url:
-                answer = self._once(where, "PATCH", url, "the blob", headers=OCTETS, content=body, silence_s=SETTLE_S)
+                answer = self._wire.once(
+                    where, "PATCH", url, "the blob", headers=OCTETS, content=body, silence_s=SETTLE_S
+                )
                 patience.moved()
-                self._finish(where, self._location(where, answer), body.digest, body.size_bytes)
+                self._finish(where, self._wire.location(where, answer), body.digest, body.size_bytes)
 
         self._try(where, patience, attempt, teller.again, lambda: body.broke)
         teller.done(body.size_bytes)
@@ -132,7 +131,7 @@ class DistributionStore:
         layer = Layer(digest, len(content), "")
         if self.has(repository, digest):
             return layer
-        patience = Patience(self._patience_s)
+        patience = Patience(self._wire.patience_s)
 
         def attempt() -> None:
             with self._upload(where, patience) as url:
@@ -168,11 +167,16 @@ class DistributionStore:
         self.put(repository, content)
         answer = self._put_manifest(where, entry.digest, OCI_MANIFEST, manifest)
         if "oci-subject" not in answer.headers:  # the registry keeps no list: the client does ("Pushing … Subject")
-            self._list_by_tag(where, subject.digest, entry, artifact_type)
+            with self._listing:
+                self._list_by_tag(where, subject.digest, entry, artifact_type)
         return found
 
     def _list_by_tag(self, where: Reference, subject: str, entry: Layer, artifact_type: str) -> None:
-        """Add an artefact to the list under the fallback tag; another writer may overtake us, so look again."""
+        """Add an artefact to the list under the fallback tag; another process may overtake us, so look again.
+
+        One that read before and writes after our look takes us off the list: the API has no lock against that, and
+        the next `attach` puts us on it again.
+        """
         tag = referring.fallback_tag(subject)
         for _ in range(TAG_ATTEMPTS):
             entries = referring.listed(self._read(where, f"manifests/{tag}"))
@@ -192,7 +196,7 @@ class DistributionStore:
         path, entries = f"referrers/{digest}", list[dict[str, object]]()
         for _ in range(PAGES_LIMIT):
             try:
-                answer = self._ask(where, "GET", path, "a question", {"Accept": OCI_INDEX}, METADATA_LIMIT_BYTES)
+                answer = self._wire.ask(where, "GET", path, "a question", {"Accept": OCI_INDEX}, METADATA_LIMIT_BYTES)
             except RegistryRefused:
                 return None
             if not answer.is_success or OCI_INDEX not in answer.headers.get("content-type", ""):
@@ -214,13 +218,13 @@ class DistributionStore:
 
     def _read(self, where: Reference, path: str) -> bytes:
         """Return a manifest's bytes; empty when it isn't there."""
-        answer = self._ask(where, "GET", path, "a question", {"Accept": ACCEPT}, METADATA_LIMIT_BYTES)
+        answer = self._wire.ask(where, "GET", path, "a question", {"Accept": ACCEPT}, METADATA_LIMIT_BYTES)
         return answer.content if answer.is_success else b""
 
     def _put_manifest(self, where: Reference, target: str, media_type: str, content: bytes) -> httpx.Response:
         headers = {"Content-Type": media_type}
-        answer = self._ask(where, "PUT", f"manifests/{target}", "the manifest", headers, content=content)
-        self._count(len(content))
+        answer = self._wire.ask(where, "PUT", f"manifests/{target}", "the manifest", headers, content=content)
+        self._wire.count(len(content))
         if not answer.is_success:
             raise lasting(answer, where, "the manifest")
         _compare(answer, _digest(content), where)
@@ -229,12 +233,12 @@ class DistributionStore:
     @contextmanager
     def _upload(self, where: Reference, patience: Patience) -> Iterator[httpx.URL]:
         """Begin an upload; when it comes to nothing (Ctrl-C too), the registry is told to forget it."""
-        url = self._location(where, self._once(where, "POST", f"/v2/{where.path}/blobs/uploads/", "the blob"))
+        url = self._wire.location(where, self._wire.once(where, "POST", f"/v2/{where.path}/blobs/uploads/", "the blob"))
         patience.moved()
         try:
             yield url
         except BaseException:
-            self._drop(where, url)
+            self._wire.drop(where, url)
             raise
 
     def _finish(
@@ -246,27 +250,22 @@ class DistributionStore:
         headers = OCTETS if content is not None else {"Content-Length": "0"}
 
         def close() -> httpx.Response:
-            answer = self._send(where, "PUT", target, "the blob", headers, 0, content, silence_s)
-            self._count(len(content or b""))
+            answer = self._wire.send(where, "PUT", target, "the blob", headers, 0, content, silence_s)
+            self._wire.count(len(content or b""))
             return answer
 
         try:
-            answer = send_patiently(close, self._patience_s)
+            answer = send_patiently(close, self._wire.patience_s)
         except httpx.TransportError:
-            if self._send(where, "HEAD", f"/v2/{where.path}/blobs/{digest}", "a question").is_success:
+            if self._wire.send(where, "HEAD", f"/v2/{where.path}/blobs/{digest}", "a question").is_success:
                 return
             raise
         if answer.is_success:
             _compare(answer, digest, where)
             return
-        if not self._send(where, "HEAD", f"/v2/{where.path}/blobs/{digest}", "a question").is_success:
+        if not self._wire.send(where, "HEAD", f"/v2/{where.path}/blobs/{digest}", "a question").is_success:
             answer.raise_for_status()
             raise RegistryFailed(f"HTTP {answer.status_code} is no answer of a registry", where=where.registry)
-
-    def _drop(self, where: Reference, url: httpx.URL) -> None:
-        """Take an upload back, if the registry listens: it would keep the bytes for days."""
-        with suppress(httpx.HTTPError, PushError):
-            self._send(where, "DELETE", str(url), "the blob", silence_s=FAREWELL_S)
 
     def _try(
         self,
@@ -296,100 +295,9 @@ class DistributionStore:
         except httpx.HTTPStatusError as error:
             raise lasting(error.response, where, "the blob") from error
 
-    def _ask(
-        self,
-        where: Reference,
-        method: str,
-        path: str,
-        what: str,
-        headers: Mapping[str, str] | None = None,
-        limit: int = 0,
-        content: bytes | None = None,
-    ) -> httpx.Response:
-        """Send something that may be repeated, with retries. 2xx, 404 and 416 are returned."""
-        url = path if path.startswith("http") else f"/v2/{where.path}/{path}"
-        try:
-            answer = send_patiently(
-                lambda: self._send(where, method, url, what, headers, limit, content), self._patience_s
-            )
-        except httpx.TransportError as error:
-            raise unreachable(error, where) from error
-        if answer.status_code in PASSING:
-            raise lasting(answer, where, what)
-        return answer
-
-    def _once(
-        self,
-        where: Reference,
-        method: str,
-        url: httpx.URL | str,
-        what: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        content: Body | None = None,
-        silence_s: float | None = None,
-    ) -> httpx.Response:
-        """Send once. Raises HTTPStatusError for what may pass."""
-        answer = self._send(where, method, str(url), what, headers, 0, content, silence_s)
-        if answer.status_code in PASSING + VOID:
-            answer.raise_for_status()
-        return answer
-
-    def _send(
-        self,
-        where: Reference,
-        method: str,
-        url: str,
-        what: str,
-        headers: Mapping[str, str] | None = None,
-        limit: int = 0,
-        content: Body | bytes | None = None,
-        silence_s: float | None = None,
-    ) -> httpx.Response:
-        """Make one exchange; credentials go to the registry's own address alone. Raises what no repetition mends."""
-        client, auth = self._connections.to(where.registry)
-        timeout = httpx.Timeout(self._timeout_s, read=silence_s or self._timeout_s)
-        request = client.build_request(method, url, headers=headers, content=content, timeout=timeout)
-        is_own = _origin(request.url) == _origin(client.base_url)
-        try:
-            answer = exchange(client, request, auth if is_own else None, limit or 64 * 1024)
-        except RegistryDenied as error:  # the realm's
-            raise PushDenied(error.what, where=error.where, fix=error.fix) from error
-        except (httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
-            raise RegistryFailed(f"no sense in its answer ({error})", where=where.registry) from error
-        if found := refusal(answer, where, auth.who, what):
-            raise found
-        return answer
-
-    def _location(self, where: Reference, answer: httpx.Response) -> httpx.URL:
-        """Return where an upload goes on. Another host gets the bytes, never who we are; nothing goes in the open."""
-        text = answer.headers.get("location", "")
-        try:
-            url = answer.request.url.join(text)
-        except httpx.InvalidURL:
-            text = ""
-        if not text:
-            raise RegistryFailed("it begins an upload and doesn't say where", where=where.registry)
-        is_here = is_loopback(url.host)
-        if is_here != is_loopback(where.registry) or url.scheme != ("http" if is_here else "https"):
-            raise RegistryFailed(
-                f"it sends the blob to {url.scheme}://{url.host}, where it would not be safe",
-                where=where.registry,
-                fix="let the proxy before the registry pass on X-Forwarded-Proto, or set the registry's `http.host`",
-            )
-        return url
-
-    def _count(self, size_bytes: int) -> None:
-        with self._lock:
-            self._sent_bytes += size_bytes
-
 
 class _OwnError(Exception):
     """Carries what a blob's content raised past the retries."""
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 def _digest(content: bytes) -> str:
