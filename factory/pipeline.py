@@ -23,7 +23,7 @@ from factory.lazy import lazy
 from factory.locking.drift import as_asked, at_commits, at_kept_commits, belonging, demand_digests
 from factory.locking.lock import Asked, Lock
 from factory.locking.making import Made, make
-from factory.ports import Engine, ImageDirectory, ImageStore, ModelHub, PackageIndex, Registry
+from factory.ports import Engine, ImageDirectory, ImageStore, ModelHub, PackageIndex, Registry, WeightSource
 from factory.recipe.load import RecipeFile
 from factory.records import (
     BaseImage,
@@ -38,8 +38,8 @@ from factory.records import (
     Tell,
 )
 from factory.references import parse, shared_repository, with_prefix
+from factory.shipping import Lane, ship
 from factory.stages.build import build
-from factory.stages.push import push
 from factory.stages.render import render, runtime_requirements, with_weights
 from factory.stages.resolve import resolve
 from factory.stages.size import size
@@ -72,6 +72,10 @@ class Doors(Protocol):
     @property
     def directory(self) -> ImageDirectory:
         """Docker Hub's own API."""
+
+    @property
+    def weights(self) -> WeightSource:
+        """Where the content of weights comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,9 @@ class Line:
     tell: Callable[[Stage], Tell]
     is_forced: bool = False
     must_be_locked: bool = False  # no lock, or one of another recipe, is an error
+    lane: Lane = "auto"
+    compress: Literal["auto", "gzip", "none"] = "auto"  # weights that go straight to the registry
+    is_assembled: bool = False  # the image was put together in the registry, no engine has it
     known: Mapping[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     stages: dict[Stage, Ended] = field(default_factory=dict)
@@ -247,18 +254,20 @@ class Line:
             context = self._with_weights(context, stage.tell)
             image = build(context, self.doors.engine, self.machine.options, stage.tell, force=self.is_forced)
             stage.is_cached = not image.was_built
-            stage.summary = f"{size_text(image.unpacked_bytes)} unpacked"
+            size_known = image.unpacked_bytes > 0  # a buildx builder doesn't tell it
+            stage.summary = f"{size_text(image.unpacked_bytes)} unpacked" if size_known else "in the registry"
             return image
 
     @lazy
     def pushed(self) -> PushedImage:
-        """The image in the registry."""
-        image = self.image
-        with self.stage("push") as stage:
-            pushed = push(image, self.doors.engine, stage.tell)
-            stage.is_cached = pushed.sent_bytes == 0
-            stage.summary = f"{size_text(pushed.sent_bytes)} sent, {pushed.digest[:19]}…"
-            return pushed
+        """The image in the registry, by the lane that suits it."""
+        self.findings, self.plan  # noqa: B018 - both raise before anything is spent
+        return ship(self)
+
+    @property
+    def baked(self) -> tuple[ModelFiles, ...]:
+        """The models whose weights go into the image."""
+        return tuple(model for model in self.models if model.placement == "image")
 
     def find_pushed(self) -> PushedImage:
         """Return the image that this recipe's tag names in the registry, without building."""
@@ -322,10 +331,9 @@ class Line:
     def _with_weights(self, context: Context, tell: Tell) -> Context:
         """Bring the weights that go into the image to this machine (never through a layer with a token in it)."""
         folder = self.machine.home / "weights" / self.file.recipe.name
-        baked = [model for model in self.models if model.placement == "image"]
-        for model in baked:
+        for model in self.baked:
             self.doors.hub.download(model.repo, model.commit, model.files, folder / model.key, tell)
-        return with_weights(context, folder) if baked else context
+        return with_weights(context, folder) if self.baked else context
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[Walk]:

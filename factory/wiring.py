@@ -105,6 +105,11 @@ class Clients:
         return DistributionStore(login_for=self.credentials.login_for, notes=_kept(self.settings))
 
     @cached_property
+    def weights(self) -> WeightSource:
+        """Where the content of weights comes from: the Hub."""
+        return weight_source(self.settings)
+
+    @cached_property
     def directory(self) -> ImageDirectory:
         """Docker Hub's own API."""
         from factory.clients.dockerhub import DockerHub

@@ -51,6 +51,7 @@ LAYERS = {
     "factory.beside": ["factory.recipe", "factory.errors"],
     "factory.pipeline": [
         "factory.stages",
+        "factory.shipping",
         "factory.lanes",
         "factory.locking",
         "factory.attesting",
@@ -64,6 +65,14 @@ LAYERS = {
         "factory.records",
         "factory.account",
         "factory.provisioning",
+        "factory.errors",
+        "factory.wording",
+    ],
+    "factory.shipping": [
+        "factory.lanes",
+        "factory.stages",
+        "factory.pipeline",
+        "factory.records",
         "factory.errors",
         "factory.wording",
     ],

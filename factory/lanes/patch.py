@@ -47,6 +47,7 @@ class Lower:
     """An environment as the registry has it."""
 
     repository: str
+    tag: str
     manifest: Manifest
     config: bytes
 
@@ -65,11 +66,12 @@ def read_environment(context: Context, registry: Registry) -> Lower:
         what = f"the registry has no environment {environment.reference}"
         raise _unavailable(context, what, "leave --lane out once, where a Docker engine is") from error
     config = registry.read(environment.repository, manifest.config.digest, 0, manifest.config.size_bytes)
-    return Lower(environment.repository, manifest, config)
+    return Lower(environment.repository, environment.tag, manifest, config)
 
 
 def assemble(
     context: Context,
+    lower: Lower,
     registry: Registry,
     store: ImageStore,
     *,
@@ -77,11 +79,11 @@ def assemble(
     inspect: Inspect = lambda _: None,
     tell: Tell = tell_nobody,
 ) -> Assembled:
-    """Put the context's image together under its tag. `bake` sends the weights that go into it, where there are any.
+    """Put the context's image together under its tag, on top of its environment.
 
-    Raises LaneUnavailable and the tree below PushError, and what `inspect` does.
+    `bake` sends the weights that go into it, where there are any; `inspect` sees the rest before any of it is sent.
+    Raises the tree below PushError, and what these two do.
     """
-    lower = read_environment(context, registry)
     below = cut_context(context)
     top = below.top if below else Top(())
     sent_before, is_oci = store.sent_bytes, media.is_oci(lower.manifest.media_type)

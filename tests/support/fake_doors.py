@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fake_engine import FakeEngine
@@ -9,8 +10,8 @@ from fake_hub import FakeHub, FakeRegistry
 from fake_store import FakeStore
 
 from factory.pipeline import Doors
-from factory.ports import ImageDirectory
-from factory.records import HubTag
+from factory.ports import ImageDirectory, WeightSource
+from factory.records import HubTag, ModelFile
 
 BASE = "python:3.11-slim-bookworm"
 DIGEST = "sha256:" + "ab" * 32
@@ -24,6 +25,14 @@ class NoDirectory:
         raise AssertionError("nobody should ask")
 
 
+class NoWeights:
+    """Contents of models, which nobody should ask for here."""
+
+    def read(self, repo: str, commit: str, file: ModelFile) -> Iterator[bytes]:
+        """Refuse."""
+        raise AssertionError("nobody should ask")
+
+
 @dataclass
 class FakeDoors:
     """Every door in memory; the registry knows the default base image, and `store` puts into it."""
@@ -33,6 +42,7 @@ class FakeDoors:
     registry: FakeRegistry = field(default_factory=lambda: FakeRegistry({BASE: DIGEST}))
     directory: ImageDirectory = field(default_factory=NoDirectory)
     store: FakeStore = field(init=False)
+    weights: WeightSource = field(default_factory=NoWeights)
 
     def __post_init__(self) -> None:
         self.store = FakeStore(self.registry)

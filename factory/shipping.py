@@ -1,0 +1,146 @@
+"""How an image comes into its registry: by the Docker engine, or put together there (docs/lanes.md).
+
+    the registry has this very tag         nothing is done
+    it has the environment                 patch: code, env and labels are put on top of it there, no engine is asked
+    the recipe bakes its weights           the engine makes the environment, and the weights go on top of it there
+    else                                   the engine makes all of it, then leaves the environment for the next time
+
+`--lane docker` is the engine's way whole, `--lane patch` the way without one or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from factory.errors import BuildError, PushError, RegistryDenied, RegistryFailed, RegistryUnreachable
+from factory.records import Context, Progress, PushedImage, Tell
+from factory.stages.build import build
+from factory.stages.push import push
+from factory.wording import count_text, size_text
+
+if TYPE_CHECKING:
+    from factory.lanes.patch import Bake, Lower
+    from factory.pipeline import Line, Walk
+
+Lane = Literal["auto", "docker", "patch"]
+MAKING: tuple[Literal["build"], Literal["push"]] = ("build", "push")
+
+
+def ship(line: Line) -> PushedImage:
+    """Bring a line's image into its registry, by the lane that it asks for. Raises LaneUnavailable, BuildError, …"""
+    context, environment = line.context, line.context.environment
+    if not line.is_forced and (digest := _find(line, context)):
+        return _is_there(line, digest)
+    if line.lane == "patch":
+        return _assemble(line)
+    if line.lane == "docker" or environment is None:
+        return _by_engine(line, None)
+    if not _find(line, environment):
+        with line.turns.take(environment.digest):  # of several recipes one makes it, the others find it
+            if not _find(line, environment):
+                return _with_engine(line, environment)
+    return _assemble(line)
+
+
+def _with_engine(line: Line, environment: Context) -> PushedImage:
+    """Let the engine make what the registry lacks: all of it, or the environment alone under weights."""
+    from factory.lanes.patch import read_environment
+
+    if not line.baked:
+        return _by_engine(line, environment)
+    with line.stage("build") as stage:
+        image = build(environment, line.doors.engine, line.machine.options, stage.tell)
+        stage.summary = f"environment {environment.tag}, {size_text(image.unpacked_bytes)} unpacked"
+    with line.stage("push") as stage:
+        sent_bytes = push(image, line.doors.engine, stage.tell).sent_bytes
+        return _put_together(line, read_environment(line.context, line.doors.registry), stage, sent_bytes=sent_bytes)
+
+
+def _by_engine(line: Line, environment: Context | None) -> PushedImage:
+    """Build and push by the engine, and leave the environment in the registry where there is one to leave."""
+    image = line.image
+    with line.stage("push") as stage:
+        pushed = push(image, line.doors.engine, stage.tell)
+        if environment is not None:
+            _leave(line, environment, stage.tell)
+        stage.is_cached = pushed.sent_bytes == 0
+        stage.summary = f"{size_text(pushed.sent_bytes)} sent, {pushed.digest[:19]}…"
+        return pushed
+
+
+def _leave(line: Line, environment: Context, tell: Tell) -> None:
+    """Push the environment, which the engine has in its cache now; a registry that won't have it is a note."""
+    try:
+        push(build(environment, line.doors.engine, line.machine.options, tell), line.doors.engine, tell)
+    except (BuildError, PushError) as error:
+        text = f"no patch lane next time, the environment could not be left at {environment.repository}: {error.what}"
+        tell(Progress("note", "lane", text))
+
+
+def _assemble(line: Line) -> PushedImage:
+    """Put the image together in the registry, from its environment there."""
+    from factory.lanes.patch import read_environment
+
+    with line.stage("build") as stage:
+        lower = read_environment(line.context, line.doors.registry)
+        stage.is_cached, stage.summary = True, f"patch lane: environment {lower.tag} is in the registry"
+    with line.stage("push") as stage:
+        return _put_together(line, lower, stage, sent_bytes=0)
+
+
+def _put_together(line: Line, lower: Lower, stage: Walk, *, sent_bytes: int) -> PushedImage:
+    """Put the top on an environment; `sent_bytes` is what the engine has sent for it."""
+    from factory.lanes.patch import assemble
+
+    bake = _bake(line, stage.tell)
+    done = assemble(line.context, lower, line.doors.registry, line.doors.store, bake=bake, tell=stage.tell)
+    line.is_assembled = True
+    pushed = replace(done.pushed, sent_bytes=done.pushed.sent_bytes + sent_bytes)
+    parts = [f"{size_text(pushed.sent_bytes)} sent"]
+    parts += [f"{count_text(done.mounted, 'layer')} mounted"] if done.mounted else []
+    parts += [f"{count_text(done.copied, 'layer')} copied"] if done.copied else []
+    stage.is_cached, stage.summary = pushed.sent_bytes == 0, ", ".join(parts)
+    return pushed
+
+
+def _bake(line: Line, tell: Tell) -> Bake | None:
+    """Return what sends the weights that go into the image; None when there are none."""
+    if not line.baked:
+        return None
+    from factory.lanes.weights import bake
+
+    doors, context = line.doors, line.context
+    return lambda is_oci: bake(
+        line.baked,
+        context.repository,
+        line.shared_repository,
+        doors.weights,
+        doors.store,
+        doors.registry,
+        compress=line.compress,
+        is_oci=is_oci,
+        tell=tell,
+    )
+
+
+def _is_there(line: Line, digest: str) -> PushedImage:
+    """Say of both stages that the registry has their result."""
+    for name in MAKING:
+        with line.stage(name) as stage:
+            stage.is_cached, stage.summary = True, f"the registry has {digest[:19]}…"
+    return PushedImage(line.context.repository, line.context.tag, digest)
+
+
+def _find(line: Line, context: Context) -> str | None:
+    """Return the digest of a context's image in the registry.
+
+    A registry that won't tell this machine is one without it, unless nothing but the patch lane will do: an engine
+    elsewhere may reach it all the same, and some answer 401 for a repository that is yet to be.
+    """
+    try:
+        return line.doors.registry.digest(context.reference)
+    except (RegistryDenied, RegistryUnreachable, RegistryFailed):
+        if line.lane == "patch":
+            raise
+        return None
