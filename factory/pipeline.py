@@ -140,6 +140,7 @@ class Line:
     lane: Lane = "auto"
     compress: Literal["auto", "gzip", "none"] = "auto"  # weights that go straight to the registry
     is_assembled: bool = False  # the image was put together in the registry, no engine has it
+    has_environment: Callable[[], None] = lambda: None  # called when the registry has what recipes share
     known: Mapping[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     stages: dict[Stage, Ended] = field(default_factory=dict)

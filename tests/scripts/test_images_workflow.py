@@ -293,9 +293,10 @@ def test_every_action_is_pinned_and_every_script_is_bash() -> None:
             subprocess.run(["bash", "-n", "-c", text], check=True)
 
 
-def test_only_the_job_that_comments_may_write_to_pull_requests() -> None:
-    """Each job has no more rights than it needs."""
+def test_rights_and_shell() -> None:
+    """Each job has no more rights than it needs, and each script ends at its first error."""
     read = workflow()
+    assert read["defaults"] == {"run": {"shell": "bash"}}  # what `run` here does too
     assert read["permissions"] == {"contents": "read"}
     rights = {name: set(job.get("permissions", {})) for name, job in read["jobs"].items()}
     assert rights["changed"] == set()
