@@ -73,6 +73,7 @@ def _leave(line: Line, environment: Context, tell: Tell) -> None:
     """Push the environment, which the engine has in its cache now; a registry that won't have it is a note."""
     try:
         push(build(environment, line.doors.engine, line.machine.options, tell), line.doors.engine, tell)
+        line.has_environment()
     except (BuildError, PushError) as error:
         text = f"no patch lane next time, the environment could not be left at {environment.repository}: {error.what}"
         tell(Progress("note", "lane", text))
@@ -93,6 +94,7 @@ def _put_together(line: Line, lower: Lower, stage: Walk, *, sent_bytes: int) -> 
     """Put the top on an environment; `sent_bytes` is what the engine has sent for it."""
     from factory.lanes.patch import assemble
 
+    line.has_environment()
     bake = _bake(line, stage.tell)
     done = assemble(line.context, lower, line.doors.registry, line.doors.store, bake=bake, tell=stage.tell)
     line.is_assembled = True

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -132,6 +133,8 @@ class Company:
         while (item := self.queue.take()) is not None:
             walker = self.walkers[item]
             had_failed = walker.error is not None
+            if walker.line is not None:  # those who share it may go while this one sends weights of its own
+                walker.line.has_environment = partial(self.queue.end, item, is_made=True)
             try:
                 walker.walk(lambda line: line.pushed if self.goal == "push" else line.image)
             finally:

@@ -96,8 +96,8 @@ def _image(line: Line) -> Image | None:
 
 
 def _lane(line: Line) -> str:
-    """Return the way that the image came: by the engine, or put together in the registry."""
-    return "docker" if _image(line) else "patch"
+    """Return the way that the image came: by the engine, put together in the registry, or `none`: it was there."""
+    return "patch" if line.is_assembled else "docker" if _image(line) else "none"
 
 
 def _print_table(walkers: Sequence[Walker], goal: Goal) -> None:
