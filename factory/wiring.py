@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from factory.account import Volume
     from factory.clients.credentials import Credentials
     from factory.clients.docker_contexts import EngineAddress
+    from factory.clients.registry_store import DistributionStore
     from factory.clients.runpod.transport import RunPodClient
     from factory.gathering import Target
     from factory.journal import Journal
@@ -158,7 +159,7 @@ class Shared:
         self._settings = settings
         self._patience = {} if patience_s is None else {"patience_s": patience_s}
         self._registries: dict[Credentials, Registry] = {}
-        self._stores: dict[Credentials, ImageStore] = {}
+        self._stores: dict[Credentials, DistributionStore] = {}
 
     @cached_property
     def hub(self) -> ModelHub:
@@ -188,13 +189,13 @@ class Shared:
         return self._registries[credentials]
 
     def store_for(self, credentials: Credentials) -> ImageStore:
-        """Return where blobs go for those who log in like this: recipes of one run share connections and passes."""
+        """Return where blobs go for those who log in like this: recipes of one run share all but the count of bytes."""
         from factory.clients.registry_store import DistributionStore
 
         if credentials not in self._stores:
             notes = _kept(self._settings)
             self._stores[credentials] = DistributionStore(login_for=credentials.login_for, notes=notes)
-        return self._stores[credentials]
+        return self._stores[credentials].counting_apart()
 
 
 def image_look(settings: Settings, file: RecipeFile, shared: Shared, *, is_unbuilt: bool = False) -> ImageLook:

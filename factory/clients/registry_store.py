@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from types import TracebackType
 
 import httpx
@@ -64,6 +65,12 @@ class DistributionStore:
     def close(self) -> None:
         """Close every connection."""
         self._wire.close()
+
+    def counting_apart(self) -> DistributionStore:
+        """Return this store with bytes counted from nothing: connections, passes and what is known stay common."""
+        other = copy(self)
+        other._wire = self._wire.counting_apart()
+        return other
 
     @property
     def sent_bytes(self) -> int:

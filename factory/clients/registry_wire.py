@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import copy
 
 import httpx
 
@@ -34,6 +35,12 @@ class Wire:
         self.patience_s = patience_s
         self.sent_bytes = 0
         self._lock = threading.Lock()
+
+    def counting_apart(self) -> Wire:
+        """Return the same connections with bytes counted from nothing."""
+        other = copy(self)
+        other.sent_bytes, other._lock = 0, threading.Lock()
+        return other
 
     @property
     def requests(self) -> int:
