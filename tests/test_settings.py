@@ -102,3 +102,14 @@ def test_keys_of_s3_are_read_and_never_shown() -> None:
     assert settings.read(keys).s3_url is None
     with pytest.raises(SettingsError, match="RUNPOD_S3_ENDPOINT_URL: not a base URL"):
         settings.read({"RUNPOD_S3_ENDPOINT_URL": "s3api"})
+
+
+def test_a_flag_wins_over_its_variable_while_a_command_runs() -> None:
+    """The builder of the flag is taken within the block, that of the environment before and after it."""
+    environ = {"FACTORY_BUILDER": "farm", "DOCKER_CONTEXT": "far", "DOCKER_TLS_VERIFY": "0", "DOCKER_CERT_PATH": "/c"}
+    with settings.flag("FACTORY_BUILDER", "flagged"):
+        assert settings.read(environ).builder == settings.read({}).builder == "flagged"
+    read = settings.read(environ)
+    assert (read.builder, read.docker_context, read.docker_cert_path) == ("farm", "far", Path("/c"))
+    assert read.docker_tls_verify  # any value at all, as for the Docker CLI
+    assert settings.read({}).builder is None

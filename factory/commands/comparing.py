@@ -17,6 +17,8 @@ from factory.pipeline import Line
 from factory.recipe.load import RecipeFile
 from factory.records import tell_nobody
 
+PATIENCE_S = 1.0  # a registry that is away is a gap on both sides alike: the base isn't pinned, and no room is saved
+
 
 def compare(recipes: Sequence[Path], revision: str | None) -> Changes:
     """Compare recipes (none named: recipes/*.yaml of the repository here) with a revision; raises SettingsError.
@@ -32,7 +34,7 @@ def compare(recipes: Sequence[Path], revision: str | None) -> Changes:
             raise SettingsError(what, where="RECIPES", fix="name recipes of one repository")
     paths = list(recipes) or [Path(os.path.relpath(path)) for path in sorted((root / "recipes").glob("*.yaml"))]
     commit = checkout.commit(revision) if revision is not None else None
-    shared, beside = wiring.Shared(machine), Beside()
+    shared, beside = wiring.Shared(machine, patience_s=PATIENCE_S), Beside()
 
     def line_for(file: RecipeFile, sources: Path | None) -> Line:
         own = replace(wiring.machine(machine, file), sources=sources)

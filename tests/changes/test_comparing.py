@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from factory.changes import Changes, compare_all
 from factory.clients.git import GitCheckout, find_checkout
 from factory.errors import RecipeError, SettingsError
 from factory.pipeline import Line, Machine
-from factory.recipe.load import RecipeFile
+from factory.recipe.load import RecipeFile, load
 from factory.records import tell_nobody
 
 HANDLER = """class Handler:
@@ -228,3 +229,18 @@ def test_the_reason_holds_no_value(repository: Path, tmp_path: Path) -> None:
     replace("one-a.yaml", "  pip:", "  env: {KEY: 's3cr3t-value'}\n  pip:")(repository)
     found = compared(repository, tmp_path)
     assert "s3cr3t" not in json.dumps([change.reason for change in found.changed])
+
+
+def test_what_the_registry_has_needs_no_room(repository: Path, tmp_path: Path) -> None:
+    """Where the registry has the environment no engine will build, so 1 GB is enough."""
+    replace("one-a.yaml", "numpy==2.2.0", "torch==2.6.0")(repository)
+    git(repository, "commit", "--quiet", "-am", "torch")
+    replace("one-a.py", "return inputs", "return 1")(repository)
+    doors = FakeDoors()
+    line = Line(load(repository / "recipes/one-a.yaml"), doors, Machine(tmp_path), lambda _stage: tell_nobody)
+    assert line.context.environment is not None
+    before = compared(repository, tmp_path, doors).changed
+    doors.registry.digests[line.context.environment.reference] = "sha256:" + "cd" * 32
+    shutil.rmtree(tmp_path / "then")
+    after = compared(repository, tmp_path, doors).changed
+    assert [change.disk_gb for change in after] == [1] and before[0].disk_gb > 10
