@@ -18,6 +18,7 @@ LAYERS = {
     "factory.commands": [
         "factory.commands",
         "factory.pipeline",
+        "factory.shipping.Lane",
         "factory.locking",
         "factory.layering",
         "factory.changes",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from factory.commands import options
+
+if TYPE_CHECKING:
+    from factory.shipping import Lane
 
 
 @click.command()
@@ -14,6 +18,7 @@ from factory.commands import options
 @click.option("--push", "is_pushed", is_flag=True, help="Push the images and print their digests.")
 @options.jobs
 @options.force
+@options.lane
 @options.locked
 @options.builder
 @options.network
@@ -24,6 +29,7 @@ def build(
     is_pushed: bool,
     jobs: int,
     force: bool,
+    lane: Lane,
     must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
@@ -42,6 +48,7 @@ def build(
         "push" if is_pushed else "build",
         jobs=jobs,
         force=force,
+        lane=lane,
         must_be_locked=must_be_locked,
         network=network,
         ca_file=ca_file,

@@ -19,6 +19,7 @@ from factory.errors import FactoryError, Interrupted
 from factory.layering.ordering import Queue
 from factory.pipeline import Line
 from factory.recipe import RecipeFile
+from factory.shipping import Lane
 from factory.turns import Turns
 from factory.wording import seconds_text
 
@@ -185,6 +186,7 @@ def walk(
     *,
     jobs: int,
     force: bool,
+    lane: Lane = "auto",
     must_be_locked: bool = False,
     network: str | None,
     ca_file: Path | None,
@@ -213,6 +215,7 @@ def walk(
                 machine,
                 tell,
                 is_forced=force,
+                lane=lane,
                 must_be_locked=must_be_locked,
                 beside=beside,
                 turns=turns,

@@ -40,4 +40,11 @@ builder = click.option(
     callback=_choose_builder,
     help="Buildx builder that builds and pushes instead of the engine (docs/builders.md).",
 )
+lane = click.option(
+    "--lane",
+    type=click.Choice(["auto", "docker", "patch"]),
+    default="auto",
+    show_default=True,
+    help="How the image comes into its registry: by the engine, or put together there (docs/lanes.md).",
+)
 force = click.option("--force", is_flag=True, help="Build even when the image is there already.")
