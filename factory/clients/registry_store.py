@@ -21,7 +21,7 @@ from factory.clients.manifests import ACCEPT, OCI_INDEX, OCI_MANIFEST
 from factory.clients.registry_auth import Login, Notes
 from factory.clients.registry_http import METADATA_LIMIT_BYTES
 from factory.clients.registry_refusals import lasting, unreachable
-from factory.clients.registry_upload import Body, Patience, Teller
+from factory.clients.registry_upload import Body, Patience, Teller, Upload
 from factory.clients.registry_wire import Wire
 from factory.clients.retries import send_patiently
 from factory.errors import PushDenied, RegistryFailed, RegistryRefused
@@ -121,12 +121,10 @@ class DistributionStore:
         body = Body(content, on_sent)
 
         def attempt() -> None:
-            with self._upload(where, patience) as url:
-                answer = self._wire.once(
-                    where, "PATCH", url, "the blob", headers=OCTETS, content=body, silence_s=SETTLE_S
-                )
+            with self._upload(where, patience) as upload:
+                self._stream(where, upload, body)
                 patience.moved()
-                self._finish(where, self._wire.location(where, answer), body.digest, body.size_bytes)
+                self._finish(where, upload, body.digest, body.size_bytes)
 
         self._try(where, patience, attempt, teller.again, lambda: body.broke)
         teller.done(body.size_bytes)
@@ -141,8 +139,8 @@ class DistributionStore:
         patience = Patience(self._wire.patience_s)
 
         def attempt() -> None:
-            with self._upload(where, patience) as url:
-                self._finish(where, url, digest, len(content), content)
+            with self._upload(where, patience) as upload:
+                self._finish(where, upload, digest, len(content), content)
 
         self._try(where, patience, attempt, lambda _why: None, lambda: None)
         return layer
@@ -238,21 +236,34 @@ class DistributionStore:
         return answer
 
     @contextmanager
-    def _upload(self, where: Reference, patience: Patience) -> Iterator[httpx.URL]:
-        """Begin an upload; when it comes to nothing (Ctrl-C too), the registry is told to forget it."""
+    def _upload(self, where: Reference, patience: Patience) -> Iterator[Upload]:
+        """Begin an upload; when it comes to nothing (Ctrl-C too), the registry is told to forget it.
+
+        docker-registry 2.8.2 can't where a request broke off in mid-body: it purges such uploads after a week.
+        """
         url = self._wire.location(where, self._wire.once(where, "POST", f"/v2/{where.path}/blobs/uploads/", "the blob"))
         patience.moved()
+        upload = Upload(url)
         try:
-            yield url
+            yield upload
         except BaseException:
-            self._wire.drop(where, url)
+            self._wire.drop(where, upload.url)
             raise
 
+    def _stream(self, where: Reference, upload: Upload, body: Body) -> None:
+        """Send the bytes. Raises what their source raised."""
+        answer = self._wire.once(
+            where, "PATCH", upload.url, "the blob", headers=OCTETS, content=body, silence_s=SETTLE_S
+        )
+        upload.url = self._wire.location(where, answer)
+        if body.broke:
+            raise body.broke
+
     def _finish(
-        self, where: Reference, url: httpx.URL, digest: str, size_bytes: int, content: bytes | None = None
+        self, where: Reference, upload: Upload, digest: str, size_bytes: int, content: bytes | None = None
     ) -> None:
         """Close an upload, with the whole blob or after it. An answer that got lost is asked for by HEAD."""
-        target = str(url.copy_merge_params({"digest": digest}))
+        target = str(upload.url.copy_merge_params({"digest": digest}))
         silence_s = SETTLE_S + size_bytes / SETTLED_BYTES_PER_S
         headers = OCTETS if content is not None else {"Content-Length": "0"}
 
@@ -280,7 +291,7 @@ class DistributionStore:
         patience: Patience,
         attempt: Callable[[], None],
         on_again: Callable[[str], None],
-        own: Callable[[], Exception | None],
+        own: Callable[[], BaseException | None],
     ) -> None:
         """Send a blob as often as it takes; `own` is what its content raised, which is nobody's fault here."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import httpx
 import stamina
@@ -21,17 +22,24 @@ PIECE_BYTES = 1 << 20
 ATTEMPTS = 8
 
 
+@dataclass
+class Upload:
+    """An upload that a registry has begun, and where it goes on: each answer says it anew."""
+
+    url: httpx.URL
+
+
 class Body(httpx.SyncByteStream):
     """A blob's bytes, begun anew at each sending (a 401 or a redirect makes httpx send twice), hashed as they go.
 
-    `on_sent` hears the bytes that a socket has taken. What `content` itself raises is kept in `broke`, so that it is
-    never taken for a fault of the registry.
+    `on_sent` hears the bytes that a socket has taken. What `content` raises (Ctrl-C too) is kept in `broke`, and the
+    body ends there in good order: the registry then says where the upload stands, which it must know to drop it.
     """
 
     def __init__(self, content: Callable[[], Iterator[bytes]], on_sent: Callable[[int], None]) -> None:
         self._content = content
         self._on_sent = on_sent
-        self.broke: Exception | None = None
+        self.broke: BaseException | None = None
         self.size_bytes = 0
         self._hash = hashlib.sha256()
 
@@ -48,9 +56,10 @@ class Body(httpx.SyncByteStream):
                 self.size_bytes += len(piece)
                 yield piece
                 self._on_sent(len(piece))
-        except Exception as error:  # the network's own faults don't come up here: they end the generator
-            self.broke = error
+        except GeneratorExit:
             raise
+        except BaseException as error:  # the network's own faults don't come up here: they end the generator
+            self.broke = error
 
 
 def in_pieces(content: Iterable[bytes], piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:

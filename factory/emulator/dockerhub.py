@@ -52,11 +52,10 @@ _OTHER_ORIGIN = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """What a token allows: actions on one repository, until a moment of the monotonic clock."""
+    """What a token allows: actions by repository, until a moment of the monotonic clock."""
 
     user: str
-    repository: str
-    actions: frozenset[str]
+    actions: Mapping[str, frozenset[str]]
     ends_at_s: float
 
 
@@ -83,22 +82,24 @@ class HubState:
         """May this user ('' is anonymous) pull the repository?"""
         return repository not in self.private or repository.split("/")[0] == user
 
-    def give(self, user: str, scope: str) -> str:
-        """Make a token for a scope such as `repository:ada/x:pull,push`; what is not allowed is left out."""
-        _, repository, asked = [*scope.split(":"), "", ""][:3]
-        allowed = {"pull"} if self.may_see(user, repository) else set()
-        if user and repository.split("/")[0] == user:
-            allowed |= {"push", "delete"}
+    def give(self, user: str, scopes: Sequence[str]) -> str:
+        """Make a token for scopes such as `repository:ada/x:pull,push`; what is not allowed is left out."""
+        actions = dict[str, frozenset[str]]()
+        for scope in scopes:
+            _, repository, asked = [*scope.split(":"), "", ""][:3]
+            allowed = {"pull"} if self.may_see(user, repository) else set()
+            if user and repository.split("/")[0] == user:
+                allowed |= {"push", "delete"}
+            actions[repository] = frozenset(allowed & set(asked.split(",")))
         token = secrets.token_urlsafe(24)
-        actions = frozenset(allowed & set(asked.split(",")))
-        self.grants[token] = _Grant(user, repository, actions, time.monotonic() + self.token_s)
+        self.grants[token] = _Grant(user, actions, time.monotonic() + self.token_s)
         return token
 
     def allows(self, token: str, repository: str, action: str) -> bool:
         """Does a token of ours, still valid, allow this?"""
         grant = self.grants.get(token)
         return bool(
-            grant and grant.ends_at_s > time.monotonic() and grant.repository == repository and action in grant.actions
+            grant and grant.ends_at_s > time.monotonic() and action in grant.actions.get(repository, frozenset())
         )
 
 
@@ -149,7 +150,7 @@ class _Api:
         user, secret = str(body.get("identifier", "")), str(body.get("secret", ""))
         if not self._state.knows(user, secret):
             return JSONResponse({"detail": "Incorrect authentication credentials", "message": "unauthorized"}, 401)
-        return JSONResponse({"access_token": self._state.give(user, "")})
+        return JSONResponse({"access_token": self._state.give(user, [])})
 
     async def repository(self, request: Request) -> Response:
         name = "{ns}/{repo}".format(**request.path_params)
@@ -219,13 +220,14 @@ class _Front:
     async def token(self, request: Request) -> Response:
         """The realm: anonymous, HTTP Basic, or OAuth 2 with `refresh_token` (USER:PASSWORD, emulator only)."""
         form = dict(parse_qsl((await request.body()).decode()))
-        scope = form.get("scope") or request.query_params.get("scope", "")
+        # A form has all scopes in one text, a query one each (distribution, spec/auth/token.md and oauth.md).
+        scopes = form.get("scope", "").split() or request.query_params.getlist("scope")
         user, password = _basic(request)
         if form:
             user, _, password = form.get("refresh_token", "").partition(":")
         if (user or password or form) and not self._state.knows(user, password):
             return JSONResponse({"details": "incorrect username or password"}, 401)
-        token = self._state.give(user, scope)
+        token = self._state.give(user, scopes)
         return JSONResponse({"token": token, "access_token": token, "expires_in": self._state.token_s})
 
     async def ping(self, request: Request) -> Response:
@@ -242,8 +244,11 @@ class _Front:
             return _not_found()
         name, kind = found[1], found[2]
         is_reading = request.method in ("GET", "HEAD")
-        if not self._state.allows(_bearer(request), name, "pull" if is_reading else "push"):
-            return self._challenge(request, f"repository:{name}:{'pull' if is_reading else 'pull,push'}")
+        source = request.query_params.get("from") if request.method == "POST" else None
+        may_read = source is None or self._state.allows(_bearer(request), source, "pull")
+        if not (may_read and self._state.allows(_bearer(request), name, "pull" if is_reading else "push")):
+            more = f" repository:{source}:pull" if source else ""  # a mount needs both
+            return self._challenge(request, f"repository:{name}:{'pull' if is_reading else 'pull,push'}{more}")
         if kind == "manifests" and is_reading:
             return await self._manifest(request)
         if kind == "blobs" and request.method == "GET":
