@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from factory.clients.docker_buildx import BuildxEngine
+from factory.clients.docker_engine import DockerEngine
 from factory.clients.runpod.graphql_cloud import GraphqlCloud
 from factory.clients.runpod.jobs import JobClient
 from factory.clients.runpod.rest import RestCloud
 from factory.errors import CloudDenied
+from factory.recipe import load
 from factory.settings import Settings
-from factory.wiring import Account
+from factory.wiring import Account, Clients
 
 SETTINGS = Settings(Path(".factory"), runpod_key="rpa_x")
 
@@ -25,6 +28,18 @@ def test_the_setting_chooses_the_api(api: str, kind: type) -> None:
     assert type(account.cloud) is kind
     assert account.cloud.name == api
     assert account.cloud is account.cloud
+
+
+@pytest.mark.parametrize("builder", [None, "farm"])
+def test_a_builder_stands_before_the_engine(builder: str | None, tmp_path: Path) -> None:
+    """Where a builder is named it builds; what runs images is the engine of the settings all the same."""
+    (tmp_path / "r.yaml").write_text("name: one\nimage: {repository: acme/one}\nhandler: echo\n")
+    host = "tcp://far.example:2375"
+    settings = Settings(Path(".factory"), docker_host=host, builder=builder, docker_config=tmp_path / "config.json")
+    engine = Clients(settings, load(tmp_path / "r.yaml")).engine
+    behind = engine.engine if isinstance(engine, BuildxEngine) else engine
+    assert isinstance(engine, BuildxEngine) == (builder is not None)
+    assert isinstance(behind, DockerEngine) and str(behind.address) == host
 
 
 def test_the_jobs_door() -> None:

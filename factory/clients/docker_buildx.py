@@ -32,7 +32,7 @@ from factory.clients.docker_engine import DockerEngine
 from factory.clients.docker_faults import clean, pull_error, push_error
 from factory.clients.docker_rawjson import read_rawjson
 from factory.errors import BuildError, EngineUnreachable, ImageNotInRegistry, Interrupted, SettingsError
-from factory.records import BuildOptions, Context, Image, Progress, PushedImage, Tell
+from factory.records import BuildOptions, Context, Image, Progress, PushedImage, Tell, tell_nobody
 from factory.references import parse
 
 LoginFor = Callable[[str], tuple[str, str] | None]
@@ -143,7 +143,9 @@ class BuildxEngine:
         return self.engine.run_once(reference, command, environment=environment, options=options)
 
     def save(self, reference: str) -> Iterator[bytes]:
-        """Yield the image as the engine saves it; it must have pulled it."""
+        """Yield the image as the engine saves it, pulled from the registry first where the engine lacks it."""
+        if self.engine.find(reference) is None:
+            self.engine.pull(reference, tell_nobody)
         return self.engine.save(reference)
 
     def remove(self, reference: str) -> None:
