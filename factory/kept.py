@@ -25,7 +25,7 @@ from factory.ports import ModelHub
 from factory.records import ModelFile, RepoInfo, Tell
 
 VERSION = "1"
-MOST, MOST_BYTES = 500, 100_000_000
+MOST, MOST_BYTES = 2_000, 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
