@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from factory.beside import Beside
 from factory.checks import check, findings_from_fits
@@ -46,6 +46,9 @@ from factory.stages.size import size
 from factory.stages.verify import verify
 from factory.turns import Turns
 from factory.wording import count_text, size_text
+
+if TYPE_CHECKING:
+    from factory.attesting.scanning import LeakScan
 
 Stage = Literal["check", "resolve", "size", "render", "build", "push", "verify", "provision", "run"]
 
@@ -92,6 +95,7 @@ class Machine:
     shared: str | None = None  # the path of the repository that recipes share; None: beside the recipe's own
     stand_in_base: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # what no image may hold, by name
     source_revision: str | None = None
     sources: Path | None = None
 
@@ -252,6 +256,7 @@ class Line:
         self.findings, self.plan  # noqa: B018 - both raise before anything is spent
         context = self.context
         with self.stage("build") as stage:
+            self.leak_scan.demand_clean_context(context)
             context = self._with_weights(context, stage.tell)
             image = build(context, self.doors.engine, self.machine.options, stage.tell, force=self.is_forced)
             stage.is_cached = not image.was_built
@@ -264,6 +269,14 @@ class Line:
         """The image in the registry, by the lane that suits it."""
         self.findings, self.plan  # noqa: B018 - both raise before anything is spent
         return ship(self)
+
+    @lazy
+    def leak_scan(self) -> LeakScan:
+        """What looks an image through for secrets before it is pushed."""
+        from factory.attesting.leaks import Searcher
+        from factory.attesting.scanning import LeakScan, read_allowed
+
+        return LeakScan(Searcher(self.machine.secrets), self.machine.home, read_allowed(self.file.path))
 
     @property
     def baked(self) -> tuple[ModelFiles, ...]:

@@ -69,6 +69,17 @@ class Settings:
     s3_url: str | None = None  # None: RunPod's own, by data centre
     runpod_patience_s: float = 60.0
 
+    @property
+    def own_secrets(self) -> dict[str, str]:
+        """The logins of this machine, by the variables that hold them: no image may."""
+        found = {
+            "HF_TOKEN": self.hub_token,
+            "RUNPOD_API_KEY": self.runpod_key,
+            "RUNPOD_S3_SECRET_ACCESS_KEY": self.s3_secret_access_key,
+            "FACTORY_REGISTRY_PASSWORD": self.registry_password,
+        }
+        return {name: value for name, value in found.items() if value}
+
 
 _flags: dict[str, str] = {}
 

@@ -20,7 +20,7 @@ from factory.stages.push import push
 from factory.wording import count_text, size_text
 
 if TYPE_CHECKING:
-    from factory.lanes.patch import Bake, Lower
+    from factory.lanes.patch import Bake, Inspect, Lower
     from factory.pipeline import Line, Walk
 
 Lane = Literal["auto", "docker", "patch"]
@@ -50,9 +50,11 @@ def _with_engine(line: Line, environment: Context) -> PushedImage:
     if not line.baked:
         return _by_engine(line, environment)
     with line.stage("build") as stage:
+        line.leak_scan.demand_clean_context(line.context)
         image = build(environment, line.doors.engine, line.machine.options, stage.tell)
         stage.summary = f"environment {environment.tag}, {size_text(image.unpacked_bytes)} unpacked"
     with line.stage("push") as stage:
+        line.leak_scan.demand_clean_image(image, line.doors.engine, stage.tell)
         sent_bytes = push(image, line.doors.engine, stage.tell).sent_bytes
         return _put_together(line, read_environment(line.context, line.doors.registry), stage, sent_bytes=sent_bytes)
 
@@ -61,6 +63,8 @@ def _by_engine(line: Line, environment: Context | None) -> PushedImage:
     """Build and push by the engine, and leave the environment in the registry where there is one to leave."""
     image = line.image
     with line.stage("push") as stage:
+        # Its environment, which may be left below, is the lower part of it.
+        line.leak_scan.demand_clean_image(image, line.doors.engine, stage.tell)
         pushed = push(image, line.doors.engine, stage.tell)
         if environment is not None:
             _leave(line, environment, stage.tell)
@@ -96,7 +100,8 @@ def _put_together(line: Line, lower: Lower, stage: Walk, *, sent_bytes: int) -> 
 
     line.has_environment()
     bake = _bake(line, stage.tell)
-    done = assemble(line.context, lower, line.doors.registry, line.doors.store, bake=bake, tell=stage.tell)
+    context, doors = line.context, line.doors
+    done = assemble(context, lower, doors.registry, doors.store, bake=bake, inspect=_inspect(line), tell=stage.tell)
     line.is_assembled = True
     pushed = replace(done.pushed, sent_bytes=done.pushed.sent_bytes + sent_bytes)
     parts = [f"{size_text(pushed.sent_bytes)} sent"]
@@ -104,6 +109,11 @@ def _put_together(line: Line, lower: Lower, stage: Walk, *, sent_bytes: int) -> 
     parts += [f"{count_text(done.copied, 'layer')} copied"] if done.copied else []
     stage.is_cached, stage.summary = pushed.sent_bytes == 0, ", ".join(parts)
     return pushed
+
+
+def _inspect(line: Line) -> Inspect:
+    """Return what refuses to send a top that holds a secret."""
+    return lambda added: line.leak_scan.demand_clean_parts(added.tars, added.config, line.context.reference)
 
 
 def _bake(line: Line, tell: Tell) -> Bake | None:

@@ -384,6 +384,7 @@ def machine(
         shared=settings.shared,
         stand_in_base=settings.stand_in_base,
         environment={**settings.worker_environment, **secrets(file.recipe.secrets)},
+        secrets={**settings.own_secrets, **secrets(file.recipe.secrets)},
         source_revision=_git_revision(file.path.resolve().parent),
     )
 

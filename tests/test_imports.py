@@ -70,6 +70,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.shipping": [
+        "factory.attesting",
         "factory.lanes",
         "factory.stages",
         "factory.pipeline",
@@ -108,6 +109,8 @@ LAYERS = {
     ],
     "factory.attesting": [
         "factory.attesting",
+        "factory.layering.tar_reading",
+        "factory.layering.history",
         "factory.oci",
         "factory.ports",
         "factory.recipe",
@@ -377,6 +380,9 @@ LAYERS = {
 
 # A library → the only places that may import it.
 LIBRARIES = {
+    "hyperscan": ["factory.attesting.leaks"],
+    "cyclonedx": ["factory.attesting.sbom"],
+    "packageurl": ["factory.attesting.sbom"],
     "click": ["factory.cli", "factory.commands"],
     "rich": ["factory.commands"],
     "docker": ["factory.clients.docker_", "factory.emulator.runpod.launch_docker"],
