@@ -7,7 +7,7 @@ RECIPES ?= $(wildcard recipes/*.yaml)
 # Tests wait more than they compute, for workers and rollouts: two processes a core.
 PROCESSES ?= $(shell echo $$(( 2 * $$(nproc) )))
 WITH_ENGINE := eval "$$(scripts/engine env)" &&
-PYTHON_FILES := factory worker_runtime tests benchmarks scripts/engine scripts/private_engine scripts/docs.py scripts/demo_summary.py .github/scripts
+PYTHON_FILES := factory worker_runtime templates tests benchmarks scripts/engine scripts/private_engine scripts/docs.py scripts/demo_summary.py .github/scripts
 
 .PHONY: help
 help: ## List the targets
@@ -63,7 +63,7 @@ test-handlers: .venv-handlers/.installed ## The torch handlers on the CPU, with 
 lint: install-dev ## ruff and mypy --strict
 	@$(BIN)/ruff check $(PYTHON_FILES)
 	@$(BIN)/ruff format --check $(PYTHON_FILES)
-	@$(BIN)/mypy factory worker_runtime tests benchmarks scripts/docs.py scripts/demo_summary.py .github/scripts
+	@$(BIN)/mypy factory worker_runtime templates/install.py tests benchmarks scripts/docs.py scripts/demo_summary.py .github/scripts
 	@cd scripts && ../$(BIN)/mypy --config-file ../pyproject.toml private_engine engine
 fmt: install-dev ## Format the code, and mend what ruff can mend
 	@$(BIN)/ruff check --fix $(PYTHON_FILES)

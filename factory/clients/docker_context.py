@@ -14,7 +14,10 @@ OpenSSL find a CA, and trusts it *beside* the system's own bundle. Never `COPY .
 Proxies go as predefined build arguments (http_proxy, https_proxy, no_proxy): the engine gives them to RUN steps and
 writes them nowhere, credentials in them included.
 
-The classic builder has no mounts: `without_machine` takes the two phrases out again, and a CA is refused there,
+**The engine's cache** for packages is a mount too, where the engine has BuildKit: `CACHE_MOUNT`, at /mnt, which Debian
+has and leaves empty. templates/install.py does without where there is none.
+
+The classic builder has no mounts: `without_machine` takes the phrases out again, and a CA is refused there,
 since it could only be a layer. A build secret would be the other way, and needs a session, which docker-py has not.
 """
 
@@ -68,7 +71,7 @@ def machine_files(options: BuildOptions) -> dict[str, bytes]:
 
 
 def without_machine(text: str) -> str:
-    """Return a Dockerfile, or one of its commands, without the machine's mount and what is read from it.
+    """Return a Dockerfile, or one of its commands, without our mounts and what is read from them.
 
     The classic builder refuses `RUN --mount`, and people who read a step need not know of it.
     """
