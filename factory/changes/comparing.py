@@ -118,8 +118,9 @@ def compare_all(
 ) -> Changes:
     """Compare recipes of the working tree with those of a commit, which is laid out below `workspace`.
 
-    Without a commit there was nothing: every recipe is new. `whole` is a folder of which the paths are all recipes, so that what is missing among them was deleted; None: they
-    were named. Raises ValueError for a path outside the repository.
+    Without a commit there was nothing: every recipe is new. `whole` is a folder of which the paths are all recipes, so
+    that what is missing among them was deleted; None: they were named. Raises ValueError for a path outside the
+    repository.
     """
     root = checkout.root.resolve()
     parents = {path.resolve().parent for path in paths} | ({whole.resolve()} if whole else set())
