@@ -214,8 +214,8 @@ def distributions() -> dict[str, importlib.metadata.Distribution]:
     sites = {site, sysconfig.get_path("platlib")}
     found = {}
     for each in importlib.metadata.distributions(path=sorted(sites)):
-        if name := each.metadata.get("Name"):  # a folder that is left of a package that was removed has none
-            found[f"{name}-{each.version}".lower()] = each
+        if "Name" in each.metadata:  # a folder that is left of a package that was removed has none
+            found[f"{each.metadata['Name']}-{each.version}".lower()] = each
     return found
 
 
