@@ -19,6 +19,7 @@ LAYERS = {
         "factory.commands",
         "factory.pipeline",
         "factory.shipping.Lane",
+        "factory.lanes.packing.Compress",
         "factory.locking",
         "factory.layering",
         "factory.changes",
@@ -70,6 +71,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.shipping": [
+        "factory.__version__",
         "factory.attesting",
         "factory.lanes",
         "factory.stages",
@@ -393,6 +395,7 @@ LIBRARIES = {
     "uv": ["factory.clients.uv"],
     "starlette": ["factory.emulator"],
     "uvicorn": ["factory.emulator"],
+    "isal": ["factory.lanes.compressing"],
     "graphql": ["factory.emulator.runpod"],
     "jsonschema": ["factory.emulator.runpod"],
     "httpx_sse": ["factory.clients.runpod"],

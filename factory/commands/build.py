@@ -10,6 +10,7 @@ import click
 from factory.commands import options
 
 if TYPE_CHECKING:
+    from factory.lanes.packing import Compress
     from factory.shipping import Lane
 
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @options.jobs
 @options.force
 @options.lane
+@options.compress
 @options.locked
 @options.builder
 @options.network
@@ -30,6 +32,7 @@ def build(
     jobs: int,
     force: bool,
     lane: Lane,
+    compress: Compress,
     must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
@@ -49,6 +52,7 @@ def build(
         jobs=jobs,
         force=force,
         lane=lane,
+        compress=compress,
         must_be_locked=must_be_locked,
         network=network,
         ca_file=ca_file,

@@ -16,6 +16,7 @@ from factory import settings, wiring
 from factory.beside import Beside
 from factory.commands.display import Display
 from factory.errors import FactoryError, Interrupted
+from factory.lanes.packing import Compress
 from factory.layering.ordering import Queue
 from factory.pipeline import Line
 from factory.recipe import RecipeFile
@@ -187,6 +188,7 @@ def walk(
     jobs: int,
     force: bool,
     lane: Lane = "auto",
+    compress: Compress = "auto",
     must_be_locked: bool = False,
     network: str | None,
     ca_file: Path | None,
@@ -216,6 +218,7 @@ def walk(
                 tell,
                 is_forced=force,
                 lane=lane,
+                compress=compress,
                 must_be_locked=must_be_locked,
                 beside=beside,
                 turns=turns,

@@ -47,4 +47,11 @@ lane = click.option(
     show_default=True,
     help="How the image comes into its registry: by the engine, or put together there (docs/lanes.md).",
 )
+compress = click.option(
+    "--compress",
+    type=click.Choice(["auto", "gzip", "none"]),
+    default="auto",
+    show_default=True,
+    help="Weights that go straight to the registry: auto decides by a sample and the uplink (docs/baking.md).",
+)
 force = click.option("--force", is_flag=True, help="Build even when the image is there already.")
