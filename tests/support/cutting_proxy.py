@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+METHODS = (b"GET /", b"HEAD /", b"POST /", b"PUT /", b"PATCH /", b"DELETE /")
 
 
 @dataclass
 class CuttingProxy:
     """Passes bytes on to `upstream` (host:port). The next `cuts` PATCHes end after `after_bytes` of their body.
 
-    `received_bytes` counts what clients sent, `patches` how many uploads were streamed.
+    `received_bytes` counts what clients sent, `patches` how many uploads were streamed. `on_request` hears each
+    request's first line before it is passed on, `on_cut` that an upload is about to end.
     """
 
     upstream: str
@@ -22,6 +25,8 @@ class CuttingProxy:
     address: str = ""
     received_bytes: int = 0
     patches: int = 0
+    on_request: Callable[[str], None] = lambda _line: None
+    on_cut: Callable[[], None] = lambda: None
     _open: list[socket.socket] = field(default_factory=list)
 
     def serve(self, listener: socket.socket) -> None:
@@ -50,6 +55,8 @@ class CuttingProxy:
         left = None
         while data := client.recv(1 << 16):
             self.received_bytes += len(data)
+            if data.startswith(METHODS):
+                self.on_request(data.split(b"\r\n", 1)[0].decode("latin-1"))
             if data.startswith(b"PATCH "):
                 self.patches += 1
                 left = self.after_bytes if self.cuts else None
@@ -57,6 +64,7 @@ class CuttingProxy:
             if left is not None:
                 left -= len(data)
                 if left <= 0:
+                    self.on_cut()
                     return
             registry.sendall(data)
 
