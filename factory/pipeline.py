@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -28,6 +28,7 @@ from factory.recipe.load import RecipeFile
 from factory.records import (
     BaseImage,
     BuildOptions,
+    Check,
     Context,
     DiskPlan,
     Image,
@@ -314,11 +315,22 @@ class Line:
                 options=self.machine.options,
                 tell=stage.tell,
             )
+            report = replace(report, checks=(*report.checks, *self._attested(pushed, stage.tell)))
             stage.summary = (
                 f"{count_text(len(report.checks), 'check')}, {count_text(len(report.answers), 'job')} answered"
             )
             exact = size(recipe, self.models, image=report.size, neighbours=self.neighbours)
             return report, exact
+
+    def _attested(self, pushed: PushedImage, tell: Tell) -> tuple[Check, ...]:
+        """Hold SBOM and provenance against the recipe, and tell each check."""
+        from factory.attesting.checking import check as check_attached
+
+        checks = check_attached(self.context, self.models, pushed, self.doors.store, self.doors.registry)
+        for each in checks:
+            is_ok = each.verdict == "ok"
+            tell(Progress("step" if is_ok else "note", each.name, each.detail, "done" if is_ok else "running"))
+        return checks
 
     @lazy
     def repository(self) -> str:

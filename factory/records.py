@@ -314,6 +314,7 @@ class Manifest:
     layers: tuple[Layer, ...]
     architecture: str
     os: str
+    size_bytes: int = 0  # of the manifest itself, 0 when nobody counted
 
     @property
     def compressed_bytes(self) -> int:

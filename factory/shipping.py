@@ -10,16 +10,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from factory.errors import BuildError, PushError, RegistryDenied, RegistryFailed, RegistryUnreachable
-from factory.records import Context, Progress, PushedImage, Tell
+from factory import __version__
+from factory.errors import BuildError, PushError, RegistryDenied, RegistryFailed, RegistryUnreachable, VerifyError
+from factory.records import Context, Layer, Progress, PushedImage, Tell
 from factory.stages.build import build
 from factory.stages.push import push
 from factory.wording import count_text, size_text
 
 if TYPE_CHECKING:
+    from factory.attesting.packages import Package
     from factory.lanes.patch import Bake, Inspect, Lower
     from factory.pipeline import Line, Walk
 
@@ -55,7 +58,9 @@ def _with_engine(line: Line, environment: Context) -> PushedImage:
         stage.summary = f"environment {environment.tag}, {size_text(image.unpacked_bytes)} unpacked"
     with line.stage("push") as stage:
         line.leak_scan.demand_clean_image(image, line.doors.engine, stage.tell)
-        sent_bytes = push(image, line.doors.engine, stage.tell).sent_bytes
+        left = push(image, line.doors.engine, stage.tell)
+        _leave_packages(line, left, _installed(line, image.reference, stage.tell), stage.tell)
+        sent_bytes = left.sent_bytes
         return _put_together(line, read_environment(line.context, line.doors.registry), stage, sent_bytes=sent_bytes)
 
 
@@ -66,17 +71,79 @@ def _by_engine(line: Line, environment: Context | None) -> PushedImage:
         # Its environment, which may be left below, is the lower part of it.
         line.leak_scan.demand_clean_image(image, line.doors.engine, stage.tell)
         pushed = push(image, line.doors.engine, stage.tell)
+        packages = _installed(line, image.reference, stage.tell)
         if environment is not None:
-            _leave(line, environment, stage.tell)
+            _leave(line, environment, packages, stage.tell)
+        _attest(line, pushed, packages, "docker", stage.tell)
         stage.is_cached = pushed.sent_bytes == 0
         stage.summary = f"{size_text(pushed.sent_bytes)} sent, {pushed.digest[:19]}…"
         return pushed
 
 
-def _leave(line: Line, environment: Context, tell: Tell) -> None:
+def _installed(line: Line, reference: str, tell: Tell) -> tuple[Package, ...] | None:
+    """Ask an image of the engine what is in it; one that can't say is a note, and has no SBOM."""
+    from factory.attesting.packages import installed
+
+    try:
+        return installed(reference, line.doors.engine, line.machine.options)
+    except (BuildError, VerifyError) as error:
+        tell(Progress("note", "sbom", f"no SBOM: {error.what}"))
+        return None
+
+
+def _subject(line: Line, repository: str, digest: str) -> Layer:
+    found = line.doors.registry.manifest(f"{repository}@{digest}")
+    return Layer(digest, found.size_bytes, found.media_type)
+
+
+def _attest(line: Line, pushed: PushedImage, packages: tuple[Package, ...] | None, lane: str, tell: Tell) -> None:
+    """Attach SBOM and provenance; a registry that won't have them is a note, since the image is there."""
+    from factory.attesting.checking import attach
+    from factory.attesting.provenance import Making
+
+    lock = line.file.path.with_suffix(".lock")
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest() if line.lock and lock.is_file() else None
+    making = Making(line.file.sha256, digest, __version__, lane, line.machine.source_revision)
+    try:
+        subject = _subject(line, pushed.repository, pushed.digest)
+        attach(line.context, line.models, packages, subject, making, line.doors.store)
+    except (PushError, VerifyError) as error:
+        tell(Progress("note", "attest", f"SBOM and provenance could not be attached: {error.what}"))
+
+
+def _leave_packages(line: Line, pushed: PushedImage, packages: tuple[Package, ...] | None, tell: Tell) -> None:
+    """Leave at an environment what is installed in it, for the SBOMs of images that are put together on it."""
+    from factory.attesting.packages import store_packages
+
+    if packages is None:
+        return
+    try:
+        subject = _subject(line, pushed.repository, pushed.digest)
+        store_packages(packages, pushed.repository, subject, line.doors.store)
+    except (PushError, VerifyError) as error:
+        tell(Progress("note", "sbom", f"the environment's packages could not be kept: {error.what}"))
+
+
+def _stored_packages(line: Line, lower: Lower, tell: Tell) -> tuple[Package, ...] | None:
+    from factory.attesting.packages import stored_packages
+
+    try:
+        found = stored_packages(lower.repository, lower.manifest.digest, line.doors.store, line.doors.registry)
+    except (PushError, VerifyError) as error:
+        tell(Progress("note", "sbom", f"no SBOM: {error.what}"))
+        return None
+    if found is None:
+        tell(
+            Progress("note", "sbom", f"no SBOM: nobody left the packages of {lower.tag} (`--lane docker --force` does)")
+        )
+    return found
+
+
+def _leave(line: Line, environment: Context, packages: tuple[Package, ...] | None, tell: Tell) -> None:
     """Push the environment, which the engine has in its cache now; a registry that won't have it is a note."""
     try:
-        push(build(environment, line.doors.engine, line.machine.options, tell), line.doors.engine, tell)
+        left = push(build(environment, line.doors.engine, line.machine.options, tell), line.doors.engine, tell)
+        _leave_packages(line, left, packages, tell)
         line.has_environment()
     except (BuildError, PushError) as error:
         text = f"no patch lane next time, the environment could not be left at {environment.repository}: {error.what}"
@@ -103,6 +170,7 @@ def _put_together(line: Line, lower: Lower, stage: Walk, *, sent_bytes: int) -> 
     context, doors = line.context, line.doors
     done = assemble(context, lower, doors.registry, doors.store, bake=bake, inspect=_inspect(line), tell=stage.tell)
     line.is_assembled = True
+    _attest(line, done.pushed, _stored_packages(line, lower, stage.tell), "patch", stage.tell)
     pushed = replace(done.pushed, sent_bytes=done.pushed.sent_bytes + sent_bytes)
     parts = [f"{size_text(pushed.sent_bytes)} sent"]
     parts += [f"{count_text(done.mounted, 'layer')} mounted"] if done.mounted else []

@@ -89,7 +89,8 @@ class DistributionRegistry:
         raw = self.read(wanted.repository, config.digest, 0, config.size_bytes)
         _compare(config.digest, raw, str(wanted))
         architecture, system = config_platform(raw, str(wanted))
-        return Manifest(_digest_of(answer.content), media_type, config, layers, architecture, system)
+        digest = _digest_of(answer.content)
+        return Manifest(digest, media_type, config, layers, architecture, system, len(answer.content))
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Return a blob's size by HEAD; None when it is absent."""

@@ -71,8 +71,10 @@ class FakeEngine:
     def run_once(
         self, reference: str, command: Sequence[str], *, environment: Mapping[str, str], options: BuildOptions
     ) -> tuple[int, str]:
-        """Refuse: a fake container proves nothing."""
-        raise AssertionError("this engine runs nothing")
+        """Say what is installed, which is all that a fake container can."""
+        if "packages:" not in command[-1]:
+            raise AssertionError("this engine runs nothing")
+        return 0, 'packages:["debian", [["deb", "bash", "5.2", "", "amd64"], ["pypi", "pydantic", "2.12", "MIT", ""]]]'
 
     def save(self, reference: str) -> Iterator[bytes]:
         """Yield what a test has put there."""
