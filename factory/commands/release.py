@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from factory.commands import options
 from factory.commands.durations import DURATION
+
+if TYPE_CHECKING:
+    from factory.shipping import Lane
 
 
 @click.command()
@@ -16,6 +20,7 @@ from factory.commands.durations import DURATION
 @click.option("--replace", "is_replacing", is_flag=True, help="Remove and make anew what can't be changed.")
 @click.option("--guard", "guard_s", type=DURATION, help="Then watch it for so long (10m), as `factory guard` does.")
 @click.option("--force", is_flag=True, help="Do every stage again, whatever is there already.")
+@options.lane
 @options.locked
 @options.builder
 @options.network
@@ -27,6 +32,7 @@ def release(
     is_replacing: bool,
     guard_s: float | None,
     force: bool,
+    lane: Lane,
     must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
@@ -45,6 +51,7 @@ def release(
         runs=not is_still,
         is_replacing=is_replacing,
         force=force,
+        lane=lane,
         must_be_locked=must_be_locked,
         network=network,
         ca_file=ca_file,

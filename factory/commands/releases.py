@@ -13,6 +13,7 @@ from factory.commands.output import print_json
 from factory.errors import FactoryError
 from factory.pipeline import Line
 from factory.releasing import Release, Released
+from factory.shipping import Lane
 
 
 def release_one(
@@ -21,6 +22,7 @@ def release_one(
     runs: bool,
     is_replacing: bool,
     force: bool,
+    lane: Lane = "auto",
     must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
@@ -38,6 +40,7 @@ def release_one(
             wiring.machine(machine, file, network=network, ca_file=ca_file),
             display.listener(file.recipe.name),
             is_forced=force,
+            lane=lane,
             must_be_locked=must_be_locked,
         )
         account = wiring.Account(machine)
