@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import docker
 from registries import running_registry
 
 from benchmarks.timing import timed
-from factory.clients.docker_engine import DockerEngine
 from factory.wording import size_text
 
 FASTER = 1.6  # times, on two cores
@@ -64,7 +64,7 @@ def _together(home: Path, environ: Mapping[str, str]) -> Run:
     started_s = time.perf_counter()
     records = _build(paths, environ, ["--jobs", str(JOBS)])
     seconds = time.perf_counter() - started_s
-    _forget(records, environ)
+    _forget(environ)
     return Run(seconds, _sum(records, "sent_bytes"), _sum(records, "whole_bytes"))
 
 
@@ -74,7 +74,7 @@ def _apart(home: Path, environ: Mapping[str, str]) -> Run:
     started_s = time.perf_counter()
     records = [record for path in paths for record in _build([path], environ, ["--lane", "docker"])]
     seconds = time.perf_counter() - started_s
-    _forget(records, environ)
+    _forget(environ)
     return Run(seconds, _sum(records, "sent_bytes"), 0)
 
 
@@ -101,11 +101,16 @@ def _build(paths: Sequence[Path], environ: Mapping[str, str], words: Sequence[st
     return records
 
 
-def _forget(records: Sequence[Mapping[str, Any]], environ: Mapping[str, str]) -> None:
-    """Remove the images from the engine; its cache of steps stays, and is of no use to anybody else."""
-    engine = DockerEngine(environ["DOCKER_HOST"])
-    for record in records:
-        engine.remove(str(record["tag"]))
+def _forget(environ: Mapping[str, str]) -> None:
+    """Remove what went to our registry from the engine; its cache of steps stays, and is of no use to anybody else."""
+    client = docker.APIClient(base_url=environ["DOCKER_HOST"], version="auto")
+    try:
+        names = [name for image in client.images() for name in image["RepoTags"] or ()]
+        for name in names:
+            if name.startswith(f"{environ['FACTORY_REGISTRY']}/"):
+                client.remove_image(name)
+    finally:
+        client.close()
 
 
 def _sum(records: Sequence[Mapping[str, Any]], key: str) -> int:
