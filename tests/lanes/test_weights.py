@@ -15,6 +15,7 @@ from fake_store import FakeStore
 
 from factory.errors import HubFailed, LaneUnavailable
 from factory.lanes import packing, weights
+from factory.lanes.compressing import decide
 from factory.lanes.packing import Compress
 from factory.oci import tars
 from factory.ports import WeightSource
@@ -198,6 +199,19 @@ def test_lost_blob_is_sent_again() -> None:
     assert all(layer.was_sent for layer in layers)
 
 
+def test_what_had_arrived_is_found_after_a_failure() -> None:
+    """A run that failed at one layer leaves the whole ones: the same command again reads only what is missing."""
+    bench = Bench({"a.bin": NOISE, "b.bin": NOISE[::-1], "c.bin": NOISE[1:] + b"c"})
+    bench.source.wrong = {"c.bin"}
+    with pytest.raises(HubFailed):
+        bench.bake(compress="gzip")
+    bench.source.wrong = set()
+    bench.source.reads.clear()
+    layers = bench.bake(compress="gzip")
+    assert [layer.was_sent for layer in layers] == [path in bench.source.reads for path in ("a.bin", "b.bin", "c.bin")]
+    assert layers[-1].was_sent
+
+
 def test_one_file_in_two_models() -> None:
     """What two entries of a recipe have at one path with one digest is one layer; a file named twice is there once."""
     bench = Bench()
@@ -223,3 +237,38 @@ def _hub_digest(content: bytes) -> str:
     if len(content) > 100_000:
         return f"sha256:{hashlib.sha256(content).hexdigest()}"
     return f"git-sha1:{hashlib.sha1(b'blob %d' % len(content) + bytes(1) + content, usedforsecurity=False).hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "gzip_pace", "uplink", "kind"),
+    [
+        (0.78, 300e6, None, "gzip"),
+        (0.78, 300e6, 1e9, "gzip"),  # each pull saves it
+        (0.95, 300e6, 12e6, "gzip"),
+        (0.95, 300e6, 1e9, "none"),  # packing would take longer
+        (1.0, 300e6, 12e6, "none"),
+        (1.25, 300e6, None, "none"),
+    ],
+)
+def test_auto_decides_by_sample_and_uplink(ratio: float, gzip_pace: float, uplink: float | None, kind: str) -> None:
+    """gzip where it saves a tenth or ends sooner; its reason names the figures and whether the uplink was measured."""
+    choice = decide(ratio, gzip_pace, uplink)
+    assert choice.compression == kind
+    assert ("measured" if uplink else "assumed") in choice.why
+
+
+def test_sizes_over_8_gib_and_long_paths() -> None:
+    """A header holds a size that octal digits can't, and a name of any length."""
+    path = f"models/main/{'x' * 300}"
+    info = tarfile.TarInfo.frombuf(tars.entry(path, 0o644, 69 << 30, "file")[-512:], "utf-8", "strict")
+    assert info.size == 69 << 30
+
+
+def test_many_large_files_share_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More large files than an image has layers for come together, and none is lost."""
+    monkeypatch.setattr(packing, "LARGE_BYTES", 10)
+    monkeypatch.setattr(packing, "PACK_BYTES", 20)
+    some = model({f"{i:03}.bin": b"0123456789" for i in range(200)})
+    found = packing.parcels([some])
+    assert len(found) <= packing.MOST_LAYERS
+    assert sorted(weight.file.path for parcel in found for weight in parcel.weights) == [f.path for f in some.files]
