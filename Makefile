@@ -51,6 +51,7 @@ recipe:
 .PHONY: test test-fast test-handlers lint fmt docs golden bench bench-worker bench-fetch bench-plan bench-emulator bench-operate bench-lanes
 test: venv ## All tests, with a real engine and registry (installs what it needs); ARGS="-k word"
 	@$(MAKE) --jobs=2 install-dev engine
+	@scripts/readers
 	@$(WITH_ENGINE) $(BIN)/pytest -n $(PROCESSES) --dist loadgroup $(ARGS)
 test-fast: install-dev ## The tests that need no engine; ARGS="-k word"
 	@$(BIN)/pytest -m "not engine" $(ARGS)
