@@ -27,6 +27,7 @@ def sbom(recipe: str, packages: Sequence[Package], models: Sequence[ModelFiles])
     root = Component(name=recipe, type=ComponentType.CONTAINER, bom_ref=f"recipe:{recipe}")
     bom = Bom(components=parts)
     bom.metadata.component = root
+    bom.register_dependency(root, parts)
     value: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
     value["metadata"].pop("timestamp", None)
     value.pop("serialNumber", None)
@@ -106,6 +107,6 @@ def _file(file: ModelFile, key: str) -> Any:
 
 
 def _licences(text: str) -> list[Any]:
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
 
     return [LicenseFactory().make_from_string(text)] if text else []
