@@ -39,7 +39,7 @@ from factory.records import (
     Tell,
 )
 from factory.references import parse, shared_repository, with_prefix
-from factory.shipping import Lane, ship
+from factory.shipping import NO_ENGINE, Lane, is_answering, ship
 from factory.stages.build import build
 from factory.stages.render import render, runtime_requirements, with_weights
 from factory.stages.resolve import resolve
@@ -304,12 +304,14 @@ class Line:
         if volume is not None and runs:
             volume.mkdir(parents=True, exist_ok=True)
         with self.stage("verify") as stage:
+            has_engine = not runs or not self.is_assembled or is_answering(self.doors.engine)
             report = verify(
                 recipe,
                 pushed,
                 self.doors.registry,
                 directory=self.doors.directory,
-                engine=self.doors.engine if runs else None,
+                engine=self.doors.engine if runs and has_engine else None,
+                why_still="as asked" if has_engine else NO_ENGINE,
                 environment={**recipe.env, **self.machine.environment},
                 volume=volume,
                 options=self.machine.options,

@@ -71,6 +71,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.shipping": [
+        "factory.ports",
         "factory.__version__",
         "factory.attesting",
         "factory.lanes",

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 from fake_doors import FakeDoors
+from fake_engine import FakeEngine
 
 from factory import recipe
-from factory.errors import LaneUnavailable, RegistryUnreachable
+from factory.errors import EngineForbidden, EngineUnreachable, FactoryError, LaneUnavailable, RegistryUnreachable
 from factory.lanes.top import cut_context
 from factory.oci import media, tars
 from factory.oci.manifest import manifest
 from factory.pipeline import Line, Machine
 from factory.records import Context, Layer, Progress
-from factory.shipping import Lane
+from factory.shipping import Lane, is_answering
 
 DOCKER_HUB_CONFIG = {
     "architecture": "amd64",
@@ -148,6 +149,19 @@ def test_a_registry_that_is_down_is_no_reason_to_build_for_the_patch_lane(shop: 
     with pytest.raises(RegistryUnreachable):
         _ = shop.line("patch").pushed
     assert shop.line().pushed.repository == "acme/demo"
+
+
+@pytest.mark.parametrize("fault", [EngineUnreachable, EngineForbidden])
+def test_an_engine_that_does_not_answer_is_none(fault: type[FactoryError], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of the patch lane goes on without one; any other failure of an engine travels on."""
+    engine = FakeEngine()
+    assert is_answering(engine)
+
+    def fail(_: str) -> None:
+        raise fault("nobody answers")
+
+    monkeypatch.setattr(engine, "find", fail)
+    assert not is_answering(engine)
 
 
 def test_recipes_with_equal_packages_share_an_environment(shop: Shop) -> None:

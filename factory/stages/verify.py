@@ -84,13 +84,14 @@ def verify(
     environment: Mapping[str, str],
     volume: Path | None,
     options: BuildOptions,
+    why_still: str = "as asked",
     tell: Tell = tell_nobody,
 ) -> Report:
     """Prove a pushed image, by digest. Images that are pulled stay, containers don't.
 
-    `directory` is asked about images on Docker Hub only; with `engine` None nothing is started; `environment` and
-    `volume` (mounted at /runpod-volume) are the worker's. Raises the tree below VerifyError, each error with all that
-    was found of its kind, and what the ports raise.
+    `directory` is asked about images on Docker Hub only; with `engine` None nothing is started, and `why_still` is
+    said with it; `environment` and `volume` (mounted at /runpod-volume) are the worker's. Raises the tree below
+    VerifyError, each error with all that was found of its kind, and what the ports raise.
     """
     notes = _Notes(tell)
     with notes.step("registry", f"asking {parse(pushed.repository).registry}"):
@@ -101,7 +102,7 @@ def verify(
         with notes.step("docker hub", "asking Docker Hub's API"):
             notes.add(_check_docker_hub(pushed, manifest, directory))
     if engine is None:
-        notes.add(Check("run", "skipped", "not started, as asked"))
+        notes.add(Check("run", "skipped", f"not started, {why_still}"))
         return Report(pushed, size, tuple(notes.checks))
     size = _pull(pushed, size, engine, notes)
     if recipe.gpu is not None and not engine.has_gpu():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ class Shop:
     made: set[str] = field(default_factory=set)
 
     def write(self, line: str) -> None:
-        """Write the recipe; its handler ends in a line of its own."""
-        (self.folder / "handler.py").write_text(f"{HANDLER}\n# {line}\n")
+        """Write the recipe; its handler ends in a line that no registry has met."""
+        (self.folder / "handler.py").write_text(f"{HANDLER}\n# {line} {uuid.uuid4()}\n")
         (self.folder / "lanes.yaml").write_text(
             "name: lanes\nimage: {repository: factory-lanes/lanes, env: {A: 'b \"c\" $d', B: ''}}\n"
             "handler: handler.py\ntests: [{input: {text: hello}, expect: {text: HELLO}}]\n"
@@ -75,7 +76,7 @@ class Shop:
         try:
             with tempfile.TemporaryFile() as file:
                 for chunk in container.export():
-                    file.write(chunk)
+                    file.write(chunk)  # type: ignore[arg-type]  # the stubs say str, and it is bytes
                 file.seek(0)
                 with tarfile.open(fileobj=file) as tar:
                     return {member.name: _facts(tar, member) for member in tar}
@@ -141,7 +142,12 @@ def _read_elsewhere(reference: str, folder: Path) -> None:
     _run("skopeo", "inspect", "--tls-verify=false", source)
     _run("skopeo", "copy", "--src-tls-verify=false", source, f"oci:{folder / 'layout'}:x")
     assert json.loads((folder / "layout" / "index.json").read_text())["manifests"]
-    podman = ("podman", "--root", str(folder / "root"), "--runroot", str(folder / "run"), "--storage-driver", "vfs")
+    with tempfile.TemporaryDirectory(prefix="podman-") as short:  # podman allows a run root 50 characters
+        podman = ("podman", "--root", str(folder / "root"), "--runroot", short, "--storage-driver", "vfs")
+        _read_by_podman(podman, reference)
+
+
+def _read_by_podman(podman: tuple[str, ...], reference: str) -> None:
     _run(*podman, "pull", "-q", "--tls-verify=false", reference)
     config = json.loads(_run(*podman, "image", "inspect", reference))[0]["Config"]
     assert config["Cmd"] == ["python", "-u", "-m", "worker_runtime"]
