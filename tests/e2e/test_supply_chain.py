@@ -62,7 +62,7 @@ def test_a_secret_in_a_deleted_file_is_refused_and_nothing_is_pushed(
         listed = httpx.get(f"http://{registry}/v2/supply-chain/leaky/tags/list", trust_env=False)
         assert listed.status_code == 404 or not listed.json().get("tags")
     finally:
-        _forget(engine_host, f"{registry}/supply-chain/leaky")
+        _forget(engine_host, f"{registry}/supply-chain/*")
 
 
 def test_both_lanes_attach_what_verify_then_finds(tmp_path: Path, engine_host: str, registry: str) -> None:
@@ -90,13 +90,12 @@ def test_both_lanes_attach_what_verify_then_finds(tmp_path: Path, engine_host: s
             lanes.append("patch" if "patch lane" in checks["provenance"]["detail"] else "docker")
         assert lanes[1] == "patch"
     finally:
-        _forget(engine_host, f"{registry}/supply-chain/vouched")
+        _forget(engine_host, f"{registry}/supply-chain/*")
 
 
-def _forget(host: str, repository: str) -> None:
-    engine = DockerEngine(host)
-    listed = subprocess.run(
-        ["docker", "-H", host, "images", "-q", repository], capture_output=True, text=True, check=True
-    )
-    for image in set(listed.stdout.split()):
-        engine.remove(image)
+def _forget(host: str, pattern: str) -> None:
+    """Remove the images of these repositories, the shared environments too."""
+    command = ["docker", "-H", host, "images", "--format", "{{.Repository}}:{{.Tag}}", pattern]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    for reference in listed.stdout.split():
+        DockerEngine(host).remove(reference)
