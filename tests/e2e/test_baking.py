@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,16 @@ class Bench:
             command, capture_output=True, text=True, env=self.env(**environ), timeout=300, check=False
         )
 
+    def run_without_disk(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run with no engine, and files of at most 1 MiB allowed."""
+        code = (
+            "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20));"
+            " sys.argv[0] = 'factory'; runpy.run_module('factory', run_name='__main__')"
+        )
+        command = [sys.executable, "-c", code, "build", str(self.recipe(name)), "--push", "--json", *arguments]
+        env = self.env(FACTORY_HOME=str(self.home / f"small-{name}"), DOCKER_HOST="unix:///nowhere.sock")
+        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, check=False)
+
     def env(self, **environ: str) -> dict[str, str]:
         """Return the environment of a command."""
         own = {
@@ -83,7 +94,7 @@ def bench(
     """The bench, and the sha256 of each file by its path."""
     home = tmp_path_factory.mktemp("baking")
     folder, digests = home / "hub" / "org" / "model", {}
-    some = random.Random(6)  # noqa: S311 - content, no secret
+    some = random.Random(6)
     contents = {"config.json": b"{}", "empty.txt": b"", "deep/er/vocab.txt": b"a\nb\n"}
     contents |= {"model.safetensors": some.randbytes(LARGE_BYTES)}
     for path, content in contents.items():
@@ -124,3 +135,16 @@ def test_others_read_it(bench: tuple[Bench, dict[str, str]], program: list[str])
         done = subprocess.run([*program, f"docker://{built['image']}"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert len(json.loads(done.stdout)["Layers"]) > 2
+
+
+def test_no_disk_and_no_engine(bench: tuple[Bench, dict[str, str]]) -> None:
+    """With the environment in the registry, 70 MiB are baked by a process that can write no file over 1 MiB."""
+    place, _ = bench
+    place.build("environment", "--compress", "gzip")
+    index = place.registry.folder / "docker/registry/v2/repositories/baking/factory-shared/_manifests/tags"
+    for tag in index.glob("weights-*"):
+        shutil.rmtree(tag)  # as if no recipe had ever sent them
+    done = place.run_without_disk("no-disk", "--lane", "patch")
+    assert done.returncode == 0, done.stderr
+    [built] = json.loads(done.stdout)
+    assert int(built["sent_bytes"]) > LARGE_BYTES
