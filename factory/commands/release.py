@@ -11,6 +11,7 @@ from factory.commands import options
 from factory.commands.durations import DURATION
 
 if TYPE_CHECKING:
+    from factory.lanes.packing import Compress
     from factory.shipping import Lane
 
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--guard", "guard_s", type=DURATION, help="Then watch it for so long (10m), as `factory guard` does.")
 @click.option("--force", is_flag=True, help="Do every stage again, whatever is there already.")
 @options.lane
+@options.compress
 @options.locked
 @options.builder
 @options.network
@@ -33,6 +35,7 @@ def release(
     guard_s: float | None,
     force: bool,
     lane: Lane,
+    compress: Compress,
     must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
@@ -52,6 +55,7 @@ def release(
         is_replacing=is_replacing,
         force=force,
         lane=lane,
+        compress=compress,
         must_be_locked=must_be_locked,
         network=network,
         ca_file=ca_file,

@@ -11,6 +11,7 @@ from factory import settings, wiring
 from factory.commands.display import Display
 from factory.commands.output import print_json
 from factory.errors import FactoryError
+from factory.lanes.packing import Compress
 from factory.pipeline import Line
 from factory.releasing import Release, Released
 from factory.shipping import Lane
@@ -23,6 +24,7 @@ def release_one(
     is_replacing: bool,
     force: bool,
     lane: Lane = "auto",
+    compress: Compress = "auto",
     must_be_locked: bool,
     network: str | None,
     ca_file: Path | None,
@@ -41,6 +43,7 @@ def release_one(
             display.listener(file.recipe.name),
             is_forced=force,
             lane=lane,
+            compress=compress,
             must_be_locked=must_be_locked,
         )
         account = wiring.Account(machine)
