@@ -117,7 +117,7 @@ def _attest(line: Line, pushed: PushedImage, packages: tuple[Package, ...] | Non
     making = Making(line.file.sha256, digest, __version__, lane, line.machine.source_revision)
     try:
         subject = _subject(line, pushed.repository, pushed.digest)
-        attach(line.context, line.models, packages, subject, making, line.doors.store)
+        attach(line.context, line.models, packages, subject, making, line.doors.store, line.machine.home / "sboms")
     except (PushError, VerifyError) as error:
         tell(Progress("note", "attest", f"SBOM and provenance could not be attached: {error.what}"))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from factory.attesting.packages import Package
 from factory.attesting.provenance import PROVENANCE_TYPE, Making, provenance, read_provenance
-from factory.attesting.sbom import SBOM_TYPE, models_in, recipe_in, sbom
+from factory.attesting.sbom import SBOM_TYPE, kept_sbom, models_in, recipe_in
 from factory.errors import AttestationWrong
 from factory.ports import ImageStore, Registry
 from factory.records import Check, Context, Layer, ModelFiles, PushedImage, Referrer
@@ -20,12 +21,17 @@ def attach(
     subject: Layer,
     making: Making,
     store: ImageStore,
+    kept: Path,
 ) -> None:
-    """Attach SBOM (where the packages are known) and provenance to a pushed image. Raises the tree below PushError."""
+    """Attach SBOM (where the packages are known) and provenance to a pushed image. Raises the tree below PushError.
+
+    `kept` is this machine's folder of SBOMs.
+    """
     statement = provenance(subject.digest, context.repository, context, models, making)
     store.attach(context.repository, subject, PROVENANCE_TYPE, statement, PROVENANCE_TYPE)
     if packages is not None:  # one after the other: where the list is a tag, two at once would race for it
-        store.attach(context.repository, subject, SBOM_TYPE, sbom(context.recipe, packages, models), SBOM_TYPE)
+        bill = kept_sbom(kept, context.recipe, packages, models)
+        store.attach(context.repository, subject, SBOM_TYPE, bill, SBOM_TYPE)
 
 
 def check(

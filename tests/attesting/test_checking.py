@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -55,11 +56,11 @@ def test_an_sbom_is_valid_and_the_same_each_time() -> None:
     assert sbom("demo", PACKAGES[:1], [MODEL]) != content
 
 
-def test_what_is_attached_passes_and_is_attached_once(store: FakeStore) -> None:
+def test_what_is_attached_passes_and_is_attached_once(store: FakeStore, tmp_path: Path) -> None:
     """A second push of the same sends nothing; verify finds both."""
-    attach(CONTEXT, [MODEL], PACKAGES, SUBJECT, MAKING, store)
+    attach(CONTEXT, [MODEL], PACKAGES, SUBJECT, MAKING, store, tmp_path)
     sent = store.sent_bytes
-    attach(CONTEXT, [MODEL], PACKAGES, SUBJECT, MAKING, store)
+    attach(CONTEXT, [MODEL], PACKAGES, SUBJECT, MAKING, store, tmp_path)
     assert store.sent_bytes == sent
     checks = check(CONTEXT, [MODEL], PUSHED, store, store.registry)
     assert [(each.name, each.verdict) for each in checks] == [("sbom", "ok"), ("provenance", "ok")]
@@ -81,10 +82,10 @@ def test_an_image_without_any_is_a_warning(store: FakeStore) -> None:
     ],
 )
 def test_what_is_of_something_else_is_refused(
-    store: FakeStore, context: Context, model: ModelFiles, sentence: str
+    store: FakeStore, tmp_path: Path, context: Context, model: ModelFiles, sentence: str
 ) -> None:
     """Another recipe, commit, selection or context is an error that says which."""
-    attach(CONTEXT, [MODEL], PACKAGES, SUBJECT, MAKING, store)
+    attach(CONTEXT, [MODEL], PACKAGES, SUBJECT, MAKING, store, tmp_path)
     with pytest.raises(AttestationWrong, match=sentence):
         check(context, [model], PUSHED, store, store.registry)
 
