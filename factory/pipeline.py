@@ -145,6 +145,7 @@ class Line:
     lane: Lane = "auto"
     compress: Literal["auto", "gzip", "none"] = "auto"  # weights that go straight to the registry
     is_assembled: bool = False  # the image was put together in the registry, no engine has it
+    needs_engine: bool = True  # False: the image came, or was found, without one, so verify may do without too
     has_environment: Callable[[], None] = lambda: None  # called when the registry has what recipes share
     known: Mapping[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
@@ -304,7 +305,7 @@ class Line:
         if volume is not None and runs:
             volume.mkdir(parents=True, exist_ok=True)
         with self.stage("verify") as stage:
-            has_engine = not runs or not self.is_assembled or is_answering(self.doors.engine)
+            has_engine = not runs or self.needs_engine or is_answering(self.doors.engine)
             report = verify(
                 recipe,
                 pushed,

@@ -30,6 +30,7 @@ from factory.recipe.model import Test
 from factory.records import Deployment, JobAnswer, Progress, PushedImage, Tell
 from factory.restoring import as_past, as_template, put_back
 from factory.settling import as_left, decided_from, holdings, look_again, seen
+from factory.shipping import take_as_it_is
 from factory.stages.plan import plan
 from factory.stages.provision import LoginFor, observe, provision
 from factory.wording import count_text
@@ -95,10 +96,7 @@ class Release:
         if digest is None:
             self._foresee()
             return self.line.pushed
-        for name in ("build", "push"):
-            with self.line.stage(name) as stage:
-                stage.is_cached, stage.summary = True, f"the registry has {digest[:19]}…"
-        return PushedImage(context.repository, context.tag, digest)
+        return take_as_it_is(self.line, digest)
 
     def _digest(self, reference: str) -> str | None:
         """Return the digest that the tag has; of a public image as a stranger sees it, which tells both at once."""

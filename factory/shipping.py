@@ -45,7 +45,7 @@ def ship(line: Line) -> PushedImage:
     """Bring a line's image into its registry, by the lane that it asks for. Raises LaneUnavailable, BuildError, …"""
     context, environment = line.context, line.context.environment
     if not line.is_forced and (digest := _find(line, context)):
-        return _is_there(line, digest)
+        return take_as_it_is(line, digest)
     if line.lane == "patch":
         return _assemble(line)
     if line.lane == "docker" or environment is None:
@@ -180,7 +180,7 @@ def _put_together(line: Line, lower: Lower, stage: Walk, *, sent_bytes: int) -> 
     bake = _bake(line, stage.tell)
     context, doors = line.context, line.doors
     done = assemble(context, lower, doors.registry, doors.store, bake=bake, inspect=_inspect(line), tell=stage.tell)
-    line.is_assembled = True
+    line.is_assembled, line.needs_engine = True, False
     _attest(line, done.pushed, _stored_packages(line, lower, stage.tell), "patch", stage.tell)
     pushed = replace(done.pushed, sent_bytes=done.pushed.sent_bytes + sent_bytes)
     parts = [f"{size_text(pushed.sent_bytes)} sent"]
@@ -224,8 +224,9 @@ def is_answering(engine: Engine) -> bool:
     return True
 
 
-def _is_there(line: Line, digest: str) -> PushedImage:
-    """Say of both stages that the registry has their result."""
+def take_as_it_is(line: Line, digest: str) -> PushedImage:
+    """Return a line's image that the registry has, and say so of both stages."""
+    line.needs_engine = False
     for name in MAKING:
         with line.stage(name) as stage:
             stage.is_cached, stage.summary = True, f"the registry has {digest[:19]}…"

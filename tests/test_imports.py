@@ -179,6 +179,7 @@ LAYERS = {
         "factory.restoring",
         "factory.deploying",
         "factory.pipeline",
+        "factory.shipping",
         "factory.live",
         "factory.journal",
         "factory.provisioning",

@@ -16,8 +16,8 @@ from factory.lanes.top import cut_context
 from factory.oci import media, tars
 from factory.oci.manifest import manifest
 from factory.pipeline import Line, Machine
-from factory.records import Context, Layer, Progress
-from factory.shipping import Lane, is_answering
+from factory.records import Context, HubTag, Layer, Progress
+from factory.shipping import NO_ENGINE, Lane, is_answering
 
 DOCKER_HUB_CONFIG = {
     "architecture": "amd64",
@@ -149,6 +149,26 @@ def test_a_registry_that_is_down_is_no_reason_to_build_for_the_patch_lane(shop: 
     with pytest.raises(RegistryUnreachable):
         _ = shop.line("patch").pushed
     assert shop.line().pushed.repository == "acme/demo"
+
+
+def test_an_image_that_needed_no_engine_is_verified_without_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it was put together, and where it was found by a second run after a kill in between."""
+    first = shop.line()
+    shop.lay(first.context.environment)
+    _ = first.pushed
+    again = shop.line()
+    assert again.pushed.digest == first.pushed.digest
+
+    def fail(_: str) -> None:
+        raise EngineUnreachable("nobody answers")
+
+    size = shop.doors.registry.manifest(first.context.reference).compressed_bytes
+    hub_tag = HubTag(first.pushed.digest, size, "2026-11-25T00:00:00Z", is_private=False)
+    monkeypatch.setattr(shop.doors.directory, "tag", lambda _repository, _tag: hub_tag)
+    monkeypatch.setattr(shop.doors.engine, "find", fail)
+    for line in (first, again):
+        report, _ = line.verify(line.pushed, runs=True)
+        assert any(each.name == "run" and NO_ENGINE in each.detail for each in report.checks)
 
 
 @pytest.mark.parametrize("fault", [EngineUnreachable, EngineForbidden])

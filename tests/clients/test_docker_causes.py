@@ -14,7 +14,8 @@ from factory.records import BuildOptions
 PLAIN = BuildOptions()
 HOST = BuildOptions(network="host")
 
-# (what the step printed, its exit status, the options) → (why, what to do); printed by pip 23.0, uv 0.13.9, apt 2.6, git 2.39.
+# (what the step printed, its exit status, the options) → (why, what to do).
+# Printed by pip 23.0, uv 0.13.9, apt 2.6 and git 2.39.
 CASES = {
     "pip: no such version": (
         "ERROR: Could not find a version that satisfies the requirement six==99.1 (from versions: 1.16.0, 1.17.0)\n"
@@ -72,8 +73,8 @@ CASES = {
     ),
     "uv: pins that contradict": (
         "error: No solution found when resolving dependencies\n  cause: Because a==1 depends on b>=2 and you require "
-        "a==1, we can conclude that you require b>=2.\n         And because you require b==1, we can conclude that your "
-        "requirements are unsatisfiable.",
+        "a==1, we can conclude that you require b>=2.\n         And because you require b==1, we can conclude that "
+        "your requirements are unsatisfiable.",
         PLAIN,
         "the packages contradict each other: a==1 depends on b>=2 and you require a==1",
         "change one of the pins in image.pip",
