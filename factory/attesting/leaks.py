@@ -1,7 +1,8 @@
 """Secrets in bytes: found in one pass over any amount of content, told by place and kind, and never by value.
 
 Hyperscan looks for all shapes and secrets at once (3.4 GB/s on one core of a 2-core machine where `bytes.find` for each
-made 73 MB/s and `re` 140, measured 2026-11-25); Python's `re` then judges the few places that it found.
+made 73 MB/s and `re` 140, measured 2026-11-25); Python's `re` then judges the few places that it found. Making its
+database takes 0.1 s, so the first SMALL_BYTES are searched by `bytes.find` and `re`, to the same result.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ CHUNK_BYTES = 1024 * 1024
 # A shorter value is found everywhere by chance: `test`, `1234`.
 SHORTEST_SECRET = 8
 VALUE_OF = "the value of "
+SMALL_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,6 +52,8 @@ class Searcher:
     """
 
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    small_bytes: int = SMALL_BYTES  # so much is searched before Hyperscan is got ready
+    _searched: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
 
     def search(self, path: str, chunks: Iterable[bytes], where: str) -> Iterator[Leak]:
         """Yield what one file holds, each kind once. `chunks` are its bytes in order, in any sizes; constant memory."""
@@ -108,14 +112,11 @@ class Searcher:
 
     def _places(self, window: bytes, path: str) -> Iterator[tuple[str, int]]:
         """Yield kind and offset of what the window holds."""
-        ends: list[tuple[int, int]] = []
-
-        def note(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            ends.append((number, end))
-
-        self._database.scan(window, match_event_handler=note)
+        self._searched[0] += len(window)
+        is_small = self._searched[0] <= self.small_bytes
+        ends = self._ends_in_small(window, path) if is_small else self._ends(window)
         seen: dict[int, int] = {}
-        for number, end in ends:
+        for end, number in sorted(ends):
             if number >= len(SHAPES):
                 name, form = self._forms[number - len(SHAPES)]
                 yield VALUE_OF + name, end - len(form)
@@ -124,6 +125,32 @@ class Searcher:
                 if match is not None:
                     seen[number] = match.end()
                     yield SHAPES[number].kind, match.start("value")
+
+    def _ends(self, window: bytes) -> list[tuple[int, int]]:
+        """Return where probes and forms end, with their numbers: the shapes' first, then the forms'."""
+        ends: list[tuple[int, int]] = []
+
+        def note(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            ends.append((end, number))
+
+        self._database.scan(window, match_event_handler=note)
+        return ends
+
+    def _ends_in_small(self, window: bytes, path: str) -> list[tuple[int, int]]:
+        """Return the same without a database; of a shape that doesn't count in this file nothing."""
+        lowered = window.lower()
+        ends = [
+            (match.end(), number)
+            for number, shape in enumerate(SHAPES)
+            if shape.sign in lowered and shape.is_for(path)
+            for match in _overlapping(shape.probe, window)
+        ]
+        for number, (_, form) in enumerate(self._forms, len(SHAPES)):
+            start = window.find(form)
+            while start >= 0:
+                ends.append((start + len(form), number))
+                start = window.find(form, start + 1)
+        return ends
 
 
 def forms_of(value: str) -> Iterator[bytes]:
@@ -145,11 +172,20 @@ def forms_of(value: str) -> Iterator[bytes]:
             yield text[first:last].replace(b"+", b"-").replace(b"/", b"_")
 
 
+def _overlapping(probe: bytes, window: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield a probe's match from every place where one begins."""
+    pattern = re.compile(probe)
+    match = pattern.search(window)
+    while match:
+        yield match
+        match = pattern.search(window, match.start() + 1)
+
+
 def _judge(shape: Shape, window: bytes, path: str, end: int) -> re.Match[bytes] | None:
     """Return the secret around the place where a probe ended, if there is one that no person made up."""
-    if shape.files and not shape.files.search(path):
+    if not shape.is_for(path):
         return None
-    for match in shape.exact.finditer(window, max(0, end - 700), min(len(window), end + REACH_BYTES)):
+    for match in re.compile(shape.exact).finditer(window, max(0, end - 700), min(len(window), end + REACH_BYTES)):
         if match.end() < end - 700 or is_placeholder(match["value"], is_random=shape.is_random):
             continue
         return match

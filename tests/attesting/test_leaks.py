@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.attesting.leaks import Searcher
+from factory.attesting.leaks import Searcher, forms_of
 
 LETTERS = string.ascii_letters + string.digits
 DRAW = random.Random(6)
@@ -90,6 +90,36 @@ def test_a_secret_of_this_machine_is_found_in_every_form(value: str, before: byt
     for content in forms:
         found = {leak.kind for leak in searcher.search("a", [content[:cut], content[cut:]], "step 1")}
         assert "the value of MY_SECRET" in found
+
+
+SECRETS = {"S": "planted-value-1", "OTHER": "a b/c+d=e?f"}
+BY_HYPERSCAN = Searcher(SECRETS, small_bytes=0)
+PIECES = [
+    *(text.encode("latin-1") for _, text in (*TOKENS.values(), *HARMLESS.values())),
+    *(form for value in SECRETS.values() for form in forms_of(value)),
+    *(b" ", b"\n", b"a", b"_", b"eyJ", b"://a:", b"@b", b'"auth": "', b"password", b"hf_" * 12),
+]
+
+
+@given(
+    pieces=st.lists(st.sampled_from(PIECES) | st.binary(max_size=40), max_size=12),
+    path=st.sampled_from(sorted({path for path, _ in TOKENS.values()})),
+    cut=st.integers(0, 600),
+)
+def test_small_contents_are_searched_to_the_same_result(pieces: list[bytes], path: str, cut: int) -> None:
+    """Without Hyperscan the same leaks are found at the same places."""
+    content = b"".join(pieces)
+    chunks = [content[:cut], content[cut:]]
+    small = list(Searcher(SECRETS).search(path, chunks, "step 1"))
+    assert small == list(BY_HYPERSCAN.search(path, chunks, "step 1"))
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+def test_much_content_is_searched_like_little(kind: str) -> None:
+    """A token behind more than is searched without Hyperscan is found as it is alone."""
+    path, text = TOKENS[kind]
+    (leak,) = BY_HYPERSCAN.search(path, [text.encode("latin-1")], "step 1")
+    assert [leak] == list(Searcher().search(path, [text.encode("latin-1")], "step 1"))
 
 
 def test_the_place_is_a_line_or_a_byte() -> None:
