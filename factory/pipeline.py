@@ -49,6 +49,7 @@ from factory.turns import Turns
 from factory.wording import count_text, size_text
 
 if TYPE_CHECKING:
+    from factory.attesting.keys import Keys
     from factory.attesting.scanning import LeakScan
 
 Stage = Literal["check", "resolve", "size", "render", "build", "push", "verify", "provision", "run"]
@@ -99,6 +100,7 @@ class Machine:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # what no image may hold, by name
     source_revision: str | None = None
     sources: Path | None = None
+    keys: Keys | None = None  # what images are signed and checked by
 
 
 @dataclass(slots=True)
@@ -326,10 +328,10 @@ class Line:
             return report, exact
 
     def _attested(self, pushed: PushedImage, tell: Tell) -> tuple[Check, ...]:
-        """Hold SBOM and provenance against the recipe, and tell each check."""
-        from factory.attesting.checking import check as check_attached
+        """Hold SBOM, provenance and signature against the recipe, and tell each check."""
+        from factory.attesting.checking import check as hold
 
-        checks = check_attached(self.context, self.models, pushed, self.doors.store, self.doors.registry)
+        checks = hold(self.context, self.models, pushed, self.doors.store, self.doors.registry, self.machine.keys)
         for each in checks:
             is_ok = each.verdict == "ok"
             tell(Progress("step" if is_ok else "note", each.name, each.detail, "done" if is_ok else "running"))

@@ -208,12 +208,20 @@ class ImageStore(Protocol):
         """Put a manifest under a tag or its own digest, and return the digest."""
         ...
 
+    def manifest_bytes(self, repository: str, target: str) -> bytes:
+        """Return the manifest that a tag or digest has now, of whatever kind; empty when there is none."""
+        ...
+
     def referrers(self, repository: str, digest: str) -> tuple[Referrer, ...]:
         """Return what refers to a manifest (SBOM, provenance, signature): OCI 1.1's API, or its fallback tag."""
         ...
 
     def attach(self, repository: str, subject: Layer, artifact_type: str, content: bytes, media_type: str) -> Referrer:
         """Let a manifest have an artefact of one blob, unless an equal one is attached; keeps the fallback tag too."""
+        ...
+
+    def attach_all(self, repository: str, subject: Layer, artifacts: Sequence[Artifact]) -> tuple[Referrer, ...]:
+        """Do the same for several, which the list gets at once."""
         ...
 
     @property

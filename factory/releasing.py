@@ -30,7 +30,7 @@ from factory.recipe.model import Test
 from factory.records import Deployment, JobAnswer, Progress, PushedImage, Tell
 from factory.restoring import as_past, as_template, put_back
 from factory.settling import as_left, decided_from, holdings, look_again, seen
-from factory.shipping import take_as_it_is
+from factory.shipping import is_own, take_as_it_is
 from factory.stages.plan import plan
 from factory.stages.provision import LoginFor, observe, provision
 from factory.wording import count_text
@@ -93,7 +93,7 @@ class Release:
         """Return the image in the registry; where it is there already, the engine is not asked at all."""
         context = self.line.context
         digest = None if self.line.is_forced else self._digest(context.reference)
-        if digest is None:
+        if digest is None or not is_own(self.line, context, digest):
             self._foresee()
             return self.line.pushed
         return take_as_it_is(self.line, digest)

@@ -21,6 +21,10 @@ Variables:
                                  S3 API keys), with which `factory volumes prefill` fills a volume
     RUNPOD_S3_ENDPOINT_URL       another S3 server, e.g. a mirror's; by default that of the volume's data centre
     DOCKERHUB_API                Docker Hub's API, default https://hub.docker.com
+    FACTORY_SIGN_KEY             private key (PEM, PKCS8, EC P-256) that signs every pushed image, as cosign does
+    FACTORY_SIGN_PASSWORD        its passphrase where it is encrypted
+    FACTORY_VERIFY_KEY           public key (PEM) that `factory verify` checks signatures by; by default the public half
+                                 of FACTORY_SIGN_KEY
     FACTORY_HOME                 where factory keeps downloads and reports, default ./.factory
 """
 
@@ -68,6 +72,9 @@ class Settings:
     s3_secret_access_key: str | None = field(default=None, repr=False)
     s3_url: str | None = None  # None: RunPod's own, by data centre
     runpod_patience_s: float = 60.0
+    sign_key: Path | None = None
+    sign_password: str | None = field(default=None, repr=False)
+    verify_key: Path | None = None
 
     @property
     def own_secrets(self) -> dict[str, str]:
@@ -77,6 +84,7 @@ class Settings:
             "RUNPOD_API_KEY": self.runpod_key,
             "RUNPOD_S3_SECRET_ACCESS_KEY": self.s3_secret_access_key,
             "FACTORY_REGISTRY_PASSWORD": self.registry_password,
+            "FACTORY_SIGN_PASSWORD": self.sign_password,
         }
         return {name: value for name, value in found.items() if value}
 
@@ -136,6 +144,9 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         if environ.get("RUNPOD_S3_ENDPOINT_URL")
         else None,
         runpod_patience_s=_patience_s(environ),
+        sign_key=Path(path).expanduser() if (path := environ.get("FACTORY_SIGN_KEY")) else None,
+        sign_password=environ.get("FACTORY_SIGN_PASSWORD") or None,
+        verify_key=Path(path).expanduser() if (path := environ.get("FACTORY_VERIFY_KEY")) else None,
     )
 
 

@@ -19,6 +19,7 @@ from factory.errors import (
     BuildError,
     EngineForbidden,
     EngineUnreachable,
+    LaneUnavailable,
     PushError,
     RegistryDenied,
     RegistryFailed,
@@ -44,15 +45,15 @@ MAKING: tuple[Literal["build"], Literal["push"]] = ("build", "push")
 def ship(line: Line) -> PushedImage:
     """Bring a line's image into its registry, by the lane that it asks for. Raises LaneUnavailable, BuildError, …"""
     context, environment = line.context, line.context.environment
-    if not line.is_forced and (digest := _find(line, context)):
+    if not line.is_forced and (digest := _find(line, context)) and is_own(line, context, digest):
         return take_as_it_is(line, digest)
     if line.lane == "patch":
         return _assemble(line)
     if line.lane == "docker" or environment is None:
         return _by_engine(line, None)
-    if not _find(line, environment):
+    if not _has(line, environment):
         with line.turns.take(environment.digest):  # of several recipes one makes it, the others find it
-            if not _find(line, environment):
+            if not _has(line, environment):
                 return _with_engine(line, environment)
     return _assemble(line)
 
@@ -71,6 +72,7 @@ def _with_engine(line: Line, environment: Context) -> PushedImage:
         line.leak_scan.demand_clean_image(image, line.doors.engine, stage.tell)
         left = push(image, line.doors.engine, stage.tell)
         _leave_packages(line, left, _installed(line, image.reference, stage.tell), stage.tell)
+        _sign(line, left, stage.tell)
         sent_bytes = left.sent_bytes
         return _put_together(line, read_environment(line.context, line.doors.registry), stage, sent_bytes=sent_bytes)
 
@@ -86,6 +88,7 @@ def _by_engine(line: Line, environment: Context | None) -> PushedImage:
         if environment is not None:
             _leave(line, environment, packages, stage.tell)
         _attest(line, pushed, packages, "docker", stage.tell)
+        _sign(line, pushed, stage.tell)
         stage.is_cached = pushed.sent_bytes == 0
         stage.summary = f"{size_text(pushed.sent_bytes)} sent, {pushed.digest[:19]}…"
         return pushed
@@ -122,6 +125,52 @@ def _attest(line: Line, pushed: PushedImage, packages: tuple[Package, ...] | Non
         tell(Progress("note", "attest", f"SBOM and provenance could not be attached: {error.what}"))
 
 
+def _sign(line: Line, pushed: PushedImage, tell: Tell) -> None:
+    """Sign a pushed image where a key is configured. It was asked for, so what fails is an error below PushError."""
+    from factory.attesting.signing import sign
+
+    keys = line.machine.keys
+    if keys is None or not keys.can_sign:
+        return
+    try:
+        was_made = sign(pushed, keys, line.doors.store, line.doors.registry)
+    except (PushError, VerifyError) as error:
+        kind = type(error) if isinstance(error, PushError) else PushError
+        what = f"the image is pushed, but could not be signed: {error.what}"
+        raise kind(what, where=pushed.reference, fix=error.fix or "run the same command again") from error
+    tell(Progress("step", "sign", f"{pushed.tag}: {'signed' if was_made else 'has our signature'}", "done"))
+
+
+def is_own(line: Line, context: Context, digest: str) -> bool:
+    """May what the registry has under a context's tag be taken as it is? Who signs takes nothing that he didn't sign.
+
+    Else it would be made anew: to sign what somebody else put there would be to vouch for it unseen.
+    """
+    from factory.attesting.signing import is_signed
+
+    keys = line.machine.keys
+    if keys is None or not keys.can_sign:
+        return True
+    return is_signed(PushedImage(context.repository, context.tag, digest), keys, line.doors.store, line.doors.registry)
+
+
+def _has(line: Line, environment: Context) -> bool:
+    """Has the registry an environment that may be built upon?"""
+    digest = _find(line, environment)
+    return digest is not None and is_own(line, environment, digest)
+
+
+def _demand_own(line: Line, lower: Lower) -> None:
+    """Refuse to put an image together, and sign it, on an environment that isn't signed by the same key."""
+    environment = line.context.environment
+    if environment is not None and not is_own(line, environment, lower.manifest.digest):
+        raise LaneUnavailable(
+            f"the environment {lower.tag} is not signed by FACTORY_SIGN_KEY, so no image is put on it and signed",
+            where=line.context.reference,
+            fix="leave --lane out once, where a Docker engine is",
+        )
+
+
 def _leave_packages(line: Line, pushed: PushedImage, packages: tuple[Package, ...] | None, tell: Tell) -> None:
     """Leave at an environment what is installed in it, for the SBOMs of images that are put together on it."""
     from factory.attesting.packages import store_packages
@@ -155,6 +204,7 @@ def _leave(line: Line, environment: Context, packages: tuple[Package, ...] | Non
     try:
         left = push(build(environment, line.doors.engine, line.machine.options, tell), line.doors.engine, tell)
         _leave_packages(line, left, packages, tell)
+        _sign(line, left, tell)
         line.has_environment()
     except (BuildError, PushError) as error:
         text = f"no patch lane next time, the environment could not be left at {environment.repository}: {error.what}"
@@ -167,6 +217,7 @@ def _assemble(line: Line) -> PushedImage:
 
     with line.stage("build") as stage:
         lower = read_environment(line.context, line.doors.registry)
+        _demand_own(line, lower)
         stage.is_cached, stage.summary = True, f"patch lane: environment {lower.tag} is in the registry"
     with line.stage("push") as stage:
         return _put_together(line, lower, stage, sent_bytes=0)
@@ -182,6 +233,7 @@ def _put_together(line: Line, lower: Lower, stage: Walk, *, sent_bytes: int) -> 
     done = assemble(context, lower, doors.registry, doors.store, bake=bake, inspect=_inspect(line), tell=stage.tell)
     line.is_assembled, line.needs_engine = True, False
     _attest(line, done.pushed, _stored_packages(line, lower, stage.tell), "patch", stage.tell)
+    _sign(line, done.pushed, stage.tell)
     pushed = replace(done.pushed, sent_bytes=done.pushed.sent_bytes + sent_bytes)
     parts = [f"{size_text(pushed.sent_bytes)} sent"]
     parts += [f"{count_text(done.mounted, 'layer')} mounted"] if done.mounted else []
@@ -225,12 +277,20 @@ def is_answering(engine: Engine) -> bool:
 
 
 def take_as_it_is(line: Line, digest: str) -> PushedImage:
-    """Return a line's image that the registry has, and say so of both stages."""
+    """Return a line's image that the registry has, and say so of both stages.
+
+    Raises AttestationWrong where this machine can only check signatures, and it has none.
+    """
+    from factory.attesting.signing import check_signature
+
     line.needs_engine = False
+    pushed, keys = PushedImage(line.context.repository, line.context.tag, digest), line.machine.keys
+    if keys and not keys.can_sign:  # who signs has looked already: what isn't his own is made anew
+        check_signature(pushed, keys, line.doors.store, line.doors.registry)
     for name in MAKING:
         with line.stage(name) as stage:
             stage.is_cached, stage.summary = True, f"the registry has {digest[:19]}…"
-    return PushedImage(line.context.repository, line.context.tag, digest)
+    return pushed
 
 
 def _find(line: Line, context: Context) -> str | None:

@@ -16,6 +16,7 @@ from factory.settings import Settings, secrets
 
 if TYPE_CHECKING:
     from factory.account import Volume
+    from factory.attesting.keys import Keys
     from factory.clients.credentials import Credentials
     from factory.clients.docker_contexts import EngineAddress
     from factory.clients.registry_store import DistributionStore
@@ -386,7 +387,17 @@ def machine(
         environment={**settings.worker_environment, **secrets(file.recipe.secrets)},
         secrets={**settings.own_secrets, **secrets(file.recipe.secrets)},
         source_revision=_git_revision(file.path.resolve().parent),
+        keys=_keys(settings),
     )
+
+
+def _keys(settings: Settings) -> Keys | None:
+    """Return what images are signed and checked by, where that is configured. Raises SettingsError."""
+    if settings.sign_key is None and settings.verify_key is None:
+        return None
+    from factory.attesting.keys import load_keys
+
+    return load_keys(settings.sign_key, settings.sign_password, settings.verify_key)
 
 
 @lru_cache(maxsize=64)

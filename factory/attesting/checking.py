@@ -4,43 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from factory.attesting.packages import Package
 from factory.attesting.provenance import PROVENANCE_TYPE, Making, provenance, read_provenance
-from factory.attesting.sbom import SBOM_TYPE, kept_sbom, models_in, recipe_in
+from factory.attesting.sbom import SBOM_TYPE, Components, models_in, recipe_in, sbom
+from factory.attesting.signing import check_signature
 from factory.errors import AttestationWrong
 from factory.ports import ImageStore, Registry
-from factory.records import Check, Context, Layer, ModelFiles, PushedImage, Referrer
+from factory.records import Artifact, Check, Context, Layer, ModelFiles, PushedImage, Referrer
+
+if TYPE_CHECKING:
+    from factory.attesting.keys import Keys
 
 
-def attach(
-    context: Context,
-    models: Sequence[ModelFiles],
-    packages: Sequence[Package] | None,
-    subject: Layer,
-    making: Making,
-    store: ImageStore,
-    kept: Path,
-) -> None:
-    """Attach SBOM (where the packages are known) and provenance to a pushed image. Raises the tree below PushError.
-
-    `kept` is this machine's folder of SBOMs.
-    """
-    statement = provenance(subject.digest, context.repository, context, models, making)
-    store.attach(context.repository, subject, PROVENANCE_TYPE, statement, PROVENANCE_TYPE)
-    if packages is not None:  # one after the other: where the list is a tag, two at once would race for it
-        bill = kept_sbom(kept, context.recipe, packages, models)
-        store.attach(context.repository, subject, SBOM_TYPE, bill, SBOM_TYPE)
+def papers(
+    context: Context, models: Sequence[ModelFiles], components: Components | None, digest: str, making: Making
+) -> tuple[Artifact, ...]:
+    """Return what is attached to the image of that digest: provenance, and the SBOM where the components are known."""
+    statement = provenance(digest, context.repository, context, models, making)
+    made = [Artifact(PROVENANCE_TYPE, statement, PROVENANCE_TYPE)]
+    if components is not None:
+        made.append(Artifact(SBOM_TYPE, sbom(context.recipe, components, models), SBOM_TYPE))
+    return tuple(made)
 
 
 def check(
-    context: Context, models: Sequence[ModelFiles], pushed: PushedImage, store: ImageStore, registry: Registry
+    context: Context,
+    models: Sequence[ModelFiles],
+    pushed: PushedImage,
+    store: ImageStore,
+    registry: Registry,
+    keys: Keys | None = None,
 ) -> tuple[Check, ...]:
     """Hold what is attached to an image against the recipe; what isn't there is a warning.
 
-    Raises AttestationWrong when something contradicts it.
+    With `keys` a signature must be there. Raises AttestationWrong when it isn't, or something contradicts the recipe.
     """
+    signed = (check_signature(pushed, keys, store, registry),) if keys else ()
     there = {each.artifact_type: each for each in store.referrers(pushed.repository, pushed.digest)}
     with ThreadPoolExecutor(2) as pool:
         contents = dict(
@@ -54,6 +54,7 @@ def check(
     return (
         _missing("sbom") if bill is None else _check_sbom(bill, context, models, pushed),
         _missing("provenance") if statement is None else _check_provenance(statement, context, pushed),
+        *signed,
     )
 
 

@@ -150,6 +150,10 @@ class DistributionStore:
         self._put_manifest(parse(repository), target, media_type, content)
         return _digest(content)
 
+    def manifest_bytes(self, repository: str, target: str) -> bytes:
+        """Return the manifest that a tag or digest has now, of whatever kind; empty when there is none."""
+        return self._read(parse(repository), f"manifests/{target}")
+
     def referrers(self, repository: str, digest: str) -> tuple[Referrer, ...]:
         """Return what refers to a manifest, by OCI 1.1's API, else by its fallback tag."""
         where = parse(repository)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fake_hub import FakeRegistry
 
 from factory.errors import PushDenied, RegistryRefused, RegistryUnreachable
 from factory.ports import ImageStore
-from factory.records import Layer, Progress, Referrer, Tell
+from factory.records import Artifact, Layer, Progress, Referrer, Tell
 
 
 @dataclass
@@ -103,6 +103,12 @@ class FakeStore:
             self.registry.digests[f"{repository}:{target}"] = digest
         return digest
 
+    def manifest_bytes(self, repository: str, target: str) -> bytes:
+        """Return a manifest that was put."""
+        self._called("manifest_bytes", repository, target)
+        digest = self.registry.digests.get(f"{repository}:{target}", target)
+        return self.registry.manifests.get(repository, {}).get(digest, ("", b""))[1]
+
     def referrers(self, repository: str, digest: str) -> tuple[Referrer, ...]:
         """List what was attached."""
         self._called("referrers", repository, digest)
@@ -118,6 +124,12 @@ class FakeStore:
             self.put(repository, content)
             there.append(found)
         return found
+
+    def attach_all(self, repository: str, subject: Layer, artifacts: Sequence[Artifact]) -> tuple[Referrer, ...]:
+        """Attach one after the other."""
+        return tuple(
+            self.attach(repository, subject, each.artifact_type, each.content, each.media_type) for each in artifacts
+        )
 
     def _blobs(self, repository: str) -> dict[str, bytes]:
         if self.registry.is_down:
