@@ -35,7 +35,7 @@ from huggingface_hub.utils import (
 )
 
 from factory.clients import huggingface_errors as sentences
-from factory.clients.huggingface_answers import is_intact, licence, model_file, parameters
+from factory.clients.huggingface_answers import gathered, is_intact, licence, model_file, parameters
 from factory.clients.huggingface_errors import Answer, Asked
 from factory.errors import HubFailed, RepoNotFound, ResolveError, RevisionNotFound, SettingsError
 from factory.records import ModelFile, Progress, RepoInfo, Tell
@@ -201,9 +201,9 @@ class HuggingFaceHub:
             try:
                 if int(response.headers.get("content-length", -1)) != file.size_bytes - at:
                     raise sentences.not_the_file(asked, file.path)
-                for chunk in response.iter_raw(READ_BYTES):
-                    at, tries = at + len(chunk), 0
-                    yield chunk
+                for piece in gathered(response.iter_raw(), READ_BYTES):
+                    at, tries = at + len(piece), 0
+                    yield piece
             except httpx.TransportError as error:
                 tries += 1
                 if tries > _CUTS_BORNE:

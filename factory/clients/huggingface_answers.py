@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +58,17 @@ def is_intact(folder: Path, file: ModelFile) -> bool:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest() == expected
+
+
+def gathered(parts: Iterable[bytes], piece_bytes: int) -> Iterator[bytes]:
+    """Yield a body in pieces of at least that size; each byte is copied once (httpx 0.28's own chunking: thrice)."""
+    waiting, size = list[bytes](), 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= piece_bytes:
+            piece = b"".join(waiting)
+            waiting, size = [], 0
+            yield piece
+    if waiting:
+        yield b"".join(waiting)

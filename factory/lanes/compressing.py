@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from factory.lanes.packing import Compress, Compression, Parcel
 from factory.ports import WeightSource
+from factory.references import is_loopback, parse
 
 GZIP_LEVEL = 1  # of ISA-L's 0 to 3
 GZIP_WINDOW = 31  # zlib's `wbits` for a gzip container
 SAMPLE_BYTES = 4 << 20
-SAVES_ENOUGH = 0.9  # every worker that pulls the image saves the rest, whatever the uplink
+SAVES_ENOUGH = 0.5  # of the bytes of each worker's pull, whatever the uplink; less isn't worth the unpacking there
 ASSUMED_UPLINK_BYTES_PER_S = 12_500_000.0  # 100 Mbit/s, until this run has sent something
+LOOPBACK_BYTES_PER_S = 1e9  # a registry on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ def packed(content: Iterator[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
+def known_uplink(repository: str) -> float | None:
+    """Return what is known of the way to a repository's registry before anything was sent: bytes a second."""
+    return LOOPBACK_BYTES_PER_S if is_loopback(parse(repository).registry) else None
+
+
 def choose(compress: Compress, parcel: Parcel, source: WeightSource, uplink_bytes_per_s: float | None) -> Choice:
     """Decide for a layer; `auto` reads the beginning of its largest file. Raises what the source does."""
     if compress != "auto":
@@ -48,9 +55,9 @@ def choose(compress: Compress, parcel: Parcel, source: WeightSource, uplink_byte
 
 
 def decide(ratio: float, gzip_bytes_per_s: float, uplink_bytes_per_s: float | None) -> Choice:
-    """Return gzip when it saves a tenth, or when packing and sending at once end before sending all would."""
+    """Return gzip when it saves half, or when packing and sending at once end before sending all would."""
     uplink = uplink_bytes_per_s or ASSUMED_UPLINK_BYTES_PER_S
-    said = "measured" if uplink_bytes_per_s else "assumed"
+    said = "known" if uplink_bytes_per_s else "assumed"
     why = f"a sample shrinks to {ratio:.0%}, uplink {uplink / 125_000:,.0f} Mbit/s ({said})"
     is_faster = max(1 / gzip_bytes_per_s, ratio / uplink) < 1 / uplink
     return Choice("gzip" if ratio <= SAVES_ENOUGH or (is_faster and ratio < 1) else "none", why)

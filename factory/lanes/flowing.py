@@ -1,7 +1,8 @@
-"""A layer as it flows: from the Hub, checked, as a tar, packed. In constant memory, and two steps at once.
+"""A layer as it flows: from the Hub, checked, as a tar, packed. In constant memory, and two or three steps at once.
 
-The Hub's answer is read and checked in a thread of its own, the tar is hashed and packed in another, and the store's
-thread hashes and sends: hashing, ISA-L and sockets all leave Python's lock alone. Few pieces wait between them.
+The Hub's answer is read and checked in a thread of its own, a tar that is packed is hashed and packed in another, and
+the store's thread hashes and sends: hashing, ISA-L and sockets all leave Python's lock alone. Few pieces wait between
+them. A layer that isn't packed is its own tar, so the store's digest is the tar's too: it is hashed once.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from factory.lanes.compressing import packed
 from factory.lanes.packing import MODE, Compression, Parcel, Weight
 from factory.oci import tars
 from factory.ports import WeightSource
+from factory.records import Layer
 
 WAITING = 2  # pieces between two threads
 LOOK_S = 0.2  # how often a thread that waits looks whether it should end
@@ -29,19 +32,31 @@ class Stopped(Exception):
 
 @dataclass
 class Flow:
-    """One layer's bytes, begun anew at each call; after the last of them `diff_id` and `unpacked_bytes` are right."""
+    """One layer's bytes, begun anew at each call.
+
+    `sending_s` is how long whoever takes them has had them in hand: the uplink's time, whatever the Hub's or ISA-L's.
+    """
 
     parcel: Parcel
     compression: Compression
     source: WeightSource
     stop: threading.Event
-    diff_id: str = ""
-    unpacked_bytes: int = 0
+    sending_s: float = 0.0
+    _tar_digest: str = ""
+    _tar_bytes: int = 0
 
     def __call__(self) -> Iterator[bytes]:
         """Yield the blob. Raises HubFailed for a file that isn't what the Hub's listing says, Stopped when told to."""
-        with closing(ahead(self._packed, self.stop)) as blob:
-            yield from blob
+        self.sending_s = 0.0
+        with closing(ahead(self._packed if self.compression == "gzip" else self._tar, self.stop)) as blob:
+            for piece in blob:
+                begun_s = time.monotonic()
+                yield piece
+                self.sending_s += time.monotonic() - begun_s
+
+    def unpacked(self, sent: Layer) -> tuple[str, int]:
+        """Return digest and size of the tar of what was sent, after its last byte."""
+        return (self._tar_digest, self._tar_bytes) if self.compression == "gzip" else (sent.digest, sent.size_bytes)
 
     def _packed(self) -> Generator[bytes, None, None]:
         hashed, size = hashlib.sha256(), 0
@@ -54,8 +69,8 @@ class Flow:
                 yield piece
 
         with closing(ahead(self._tar, self.stop)) as tar:
-            yield from packed(told(tar)) if self.compression == "gzip" else told(tar)
-        self.diff_id, self.unpacked_bytes = f"sha256:{hashed.hexdigest()}", size
+            yield from packed(told(tar))
+        self._tar_digest, self._tar_bytes = f"sha256:{hashed.hexdigest()}", size
 
     def _tar(self) -> Generator[bytes, None, None]:
         yield b"".join(tars.entry(folder, 0o755, 0, "folder") for folder in self.parcel.folders)

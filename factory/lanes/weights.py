@@ -8,14 +8,13 @@ was at. The layers hold what `COPY models/KEY/ /models/KEY/` would give.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from factory.errors import LaneUnavailable, PushDenied, RegistryRefused
 from factory.lanes import weight_index
-from factory.lanes.compressing import choose
+from factory.lanes.compressing import choose, known_uplink
 from factory.lanes.flowing import Flow
 from factory.lanes.packing import Compress, Compression, Parcel, parcels
 from factory.oci import media
@@ -93,10 +92,10 @@ class _Oven:
         return self._send(parcel, created_by)
 
     def _send(self, parcel: Parcel, created_by: str) -> StoredLayer:
-        choice = choose(self.compress, parcel, self.source, self._pace)
+        choice = choose(self.compress, parcel, self.source, self._pace or known_uplink(self.shared))
         text = f"{parcel.name} is sent {'as gzip' if choice.compression == 'gzip' else 'as it is'}: {choice.why}"
         self.tell(Progress("log", parcel.name, text))
-        flow, start_s = Flow(parcel, choice.compression, self.source, self.stop), time.monotonic()
+        flow = Flow(parcel, choice.compression, self.source, self.stop)
         try:
             sent = self.store.upload(self.shared, flow, self.tell, parcel.name)
         except PushDenied as error:
@@ -105,9 +104,9 @@ class _Oven:
                 where=self.shared,
                 fix="create it, or name another one of that registry (FACTORY_SHARED=user/name)",
             ) from error
-        self._pace = sent.size_bytes / max(time.monotonic() - start_s, 1e-3)
+        self._pace = sent.size_bytes / max(flow.sending_s, 1e-3)
         blob = replace(sent, media_type=media.layer_type(choice.compression, oci=self.is_oci))
-        layer = StoredLayer(blob, flow.diff_id, flow.unpacked_bytes, created_by)
+        layer = StoredLayer(blob, *flow.unpacked(sent), created_by)
         weight_index.keep(self.store, self.shared, parcel.key(choice.compression), layer, is_oci=self.is_oci)
         if not self._place(blob):
             raise RegistryRefused("a layer that was just sent isn't there", where=self.shared, fix="try again")
