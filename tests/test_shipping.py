@@ -7,16 +7,27 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from fake_doors import FakeDoors
 from fake_engine import FakeEngine
 
 from factory import recipe
-from factory.errors import EngineForbidden, EngineUnreachable, FactoryError, LaneUnavailable, RegistryUnreachable
+from factory.attesting.keys import Keys
+from factory.attesting.signing import check_signature, sign, signature_tag
+from factory.errors import (
+    AttestationWrong,
+    EngineForbidden,
+    EngineUnreachable,
+    FactoryError,
+    LaneUnavailable,
+    RegistryRefused,
+    RegistryUnreachable,
+)
 from factory.lanes.top import cut_context
 from factory.oci import media, tars
 from factory.oci.manifest import manifest
 from factory.pipeline import Line, Machine
-from factory.records import Context, HubTag, Layer, Progress
+from factory.records import Context, HubTag, Layer, Progress, PushedImage
 from factory.shipping import NO_ENGINE, Lane, is_answering
 
 DOCKER_HUB_CONFIG = {
@@ -31,6 +42,7 @@ class Shop:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.doors, self.told = folder, FakeDoors(), list[Progress]()
+        self.keys: Keys | None = None
 
     def line(self, lane: Lane = "auto", *, name: str = "demo", extra: str = "", force: bool = False) -> Line:
         """Put the recipe on the road anew."""
@@ -38,7 +50,7 @@ class Shop:
         path.write_text(
             f"name: {name}\nimage: {{repository: acme/{name}{extra}}}\nhandler: echo\ntests: [{{input: {{a: 1}}}}]\n"
         )
-        machine = Machine(home=self.folder / "home", source_revision="abc")
+        machine = Machine(home=self.folder / "home", source_revision="abc", keys=self.keys)
         return Line(recipe.load(path), self.doors, machine, lambda _: self.told.append, is_forced=force, lane=lane)
 
     def lay(self, environment: Context | None, *, oci: bool = False) -> bytes:
@@ -206,3 +218,72 @@ def test_a_template_of_ones_own_is_cut_where_it_is_certain(shop: Shop, block: st
     (shop.folder / "own.j2").write_text('{% extends "Dockerfile.j2" %}\n' + block)
     context = shop.line(extra=", template: own.j2").context
     assert (context.environment is not None, cut_context(context) is not None) == (is_cut, is_cut)
+
+
+def new_keys() -> Keys:
+    """Make a pair of keys for signatures."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    return Keys(private, private.public_key())
+
+
+def sign_environment(shop: Shop, keys: Keys) -> None:
+    """Sign the environment that lies in the registry."""
+    environment = shop.line().context.environment
+    assert environment is not None
+    digest = shop.doors.registry.digests[environment.reference]
+    sign(PushedImage(environment.repository, environment.tag, digest), keys, shop.doors.store, shop.doors.registry)
+
+
+def test_who_signs_puts_images_on_environments_of_his_own_alone(shop: Shop) -> None:
+    """The patch lane refuses an unsigned one; signed, image and signature are there, and a second run changes none."""
+    shop.lay(shop.line().context.environment)
+    shop.keys = new_keys()
+    with pytest.raises(LaneUnavailable, match="is not signed by FACTORY_SIGN_KEY"):
+        _ = shop.line("patch").pushed
+    sign_environment(shop, shop.keys)
+    pushed = shop.line("patch").pushed
+    assert check_signature(pushed, shop.keys, shop.doors.store, shop.doors.registry).verdict == "ok"
+    again = shop.line()
+    assert again.pushed.digest == pushed.digest and again.stages["push"].state == "unchanged"
+
+
+def test_what_is_there_unsigned_is_made_again_rather_than_signed_unseen(shop: Shop) -> None:
+    """Somebody may have put it there; whatever lies under the tag afterwards is what this machine made."""
+    shop.lay(shop.line().context.environment)
+    _ = shop.line().pushed
+    shop.keys = new_keys()
+    sign_environment(shop, shop.keys)
+    line = shop.line()
+    assert line.pushed.digest and line.is_assembled and line.stages["push"].state == "done"
+    assert check_signature(line.pushed, shop.keys, shop.doors.store, shop.doors.registry).verdict == "ok"
+
+
+def test_who_can_only_check_takes_no_unsigned_image_as_it_is(shop: Shop) -> None:
+    """Such a release would deploy what nobody vouched for."""
+    shop.lay(shop.line().context.environment)
+    pushed, keys = shop.line().pushed, new_keys()
+    shop.keys = Keys(None, keys.public)
+    with pytest.raises(AttestationWrong, match="it has no signature"):
+        _ = shop.line().pushed
+    sign(pushed, keys, shop.doors.store, shop.doors.registry)
+    assert shop.line().pushed.digest == pushed.digest
+
+
+def test_an_image_that_could_not_be_signed_is_an_error(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was asked for; the class is the registry's own, and the sentence says that the image is there."""
+    shop.keys = new_keys()
+    shop.lay(shop.line().context.environment)
+    sign_environment(shop, shop.keys)
+    put = shop.doors.store.put_manifest
+
+    def refuse(repository: str, target: str, media_type: str, content: bytes) -> str:
+        if target.endswith(".sig"):
+            raise RegistryRefused("it takes no such tag", where=repository)
+        return put(repository, target, media_type, content)
+
+    monkeypatch.setattr(shop.doors.store, "put_manifest", refuse)
+    with pytest.raises(RegistryRefused, match="the image is pushed, but could not be signed: it takes no such tag"):
+        _ = shop.line().pushed
+    monkeypatch.setattr(shop.doors.store, "put_manifest", put)
+    pushed = shop.line().pushed  # the same command again
+    assert shop.doors.store.manifest_bytes(pushed.repository, signature_tag(pushed.digest))
