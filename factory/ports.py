@@ -28,6 +28,7 @@ from factory.account import (
     Volume,
 )
 from factory.records import (
+    Artifact,
     BuildOptions,
     Context,
     HubTag,

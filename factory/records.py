@@ -332,6 +332,15 @@ class Referrer:
 
 
 @dataclass(frozen=True, slots=True)
+class Artifact:
+    """What is to be attached to an image: what it is, its one blob, and that blob's media type."""
+
+    artifact_type: str
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class HubTag:
     """What Docker Hub's own API says of a tag. `full_size_bytes` is compressed; times are ISO 8601."""
 

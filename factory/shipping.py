@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +21,7 @@ from factory.errors import (
     BuildError,
     EngineForbidden,
     EngineUnreachable,
+    FactoryError,
     LaneUnavailable,
     PushError,
     RegistryDenied,
@@ -27,13 +30,13 @@ from factory.errors import (
     VerifyError,
 )
 from factory.ports import Engine
-from factory.records import Context, Layer, Progress, PushedImage, Tell
+from factory.records import Artifact, Context, Layer, Progress, PushedImage, Tell
 from factory.stages.build import build
 from factory.stages.push import push
 from factory.wording import count_text, size_text
 
 if TYPE_CHECKING:
-    from factory.attesting.packages import Package
+    from factory.attesting.sbom import Components
     from factory.lanes.patch import Bake, Inspect, Lower
     from factory.pipeline import Line, Walk
 
@@ -84,22 +87,24 @@ def _by_engine(line: Line, environment: Context | None) -> PushedImage:
         # Its environment, which may be left below, is the lower part of it.
         line.leak_scan.demand_clean_image(image, line.doors.engine, stage.tell)
         pushed = push(image, line.doors.engine, stage.tell)
-        packages = _installed(line, image.reference, stage.tell)
+        components = _installed(line, image.reference, stage.tell)
         if environment is not None:
-            _leave(line, environment, packages, stage.tell)
-        _attest(line, pushed, packages, "docker", stage.tell)
+            _leave(line, environment, components, stage.tell)
+        sent_bytes = _attest(line, pushed, components, stage.tell)
         _sign(line, pushed, stage.tell)
         stage.is_cached = pushed.sent_bytes == 0
+        pushed = replace(pushed, sent_bytes=pushed.sent_bytes + sent_bytes)
         stage.summary = f"{size_text(pushed.sent_bytes)} sent, {pushed.digest[:19]}…"
         return pushed
 
 
-def _installed(line: Line, reference: str, tell: Tell) -> tuple[Package, ...] | None:
+def _installed(line: Line, reference: str, tell: Tell) -> Components | None:
     """Ask an image of the engine what is in it; one that can't say is a note, and has no SBOM."""
+    from factory.attesting.components import components
     from factory.attesting.packages import installed
 
     try:
-        return installed(reference, line.doors.engine, line.machine.options)
+        return components(installed(reference, line.doors.engine, line.machine.options))
     except (BuildError, VerifyError) as error:
         tell(Progress("note", "sbom", f"no SBOM: {error.what}"))
         return None
@@ -110,19 +115,39 @@ def _subject(line: Line, repository: str, digest: str) -> Layer:
     return Layer(digest, found.size_bytes, found.media_type)
 
 
-def _attest(line: Line, pushed: PushedImage, packages: tuple[Package, ...] | None, lane: str, tell: Tell) -> None:
-    """Attach SBOM and provenance; a registry that won't have them is a note, since the image is there."""
-    from factory.attesting.checking import attach
+def _attest(line: Line, pushed: PushedImage, components: Components | None, tell: Tell) -> int:
+    """Attach SBOM and provenance to what the engine has pushed; return the bytes sent for them."""
+    sent_before = line.doors.store.sent_bytes
+    try:
+        subject = _subject(line, pushed.repository, pushed.digest)
+    except (PushError, VerifyError) as error:
+        _note_unattached(error, tell)
+    else:
+        _attach(line, subject, _papers(line, subject, components, "docker"), tell)
+    return line.doors.store.sent_bytes - sent_before
+
+
+def _papers(line: Line, subject: Layer, components: Components | None, lane: str) -> tuple[Artifact, ...]:
+    """Make what is attached to an image."""
+    from factory.attesting.checking import papers
     from factory.attesting.provenance import Making
 
     lock = line.file.path.with_suffix(".lock")
     digest = hashlib.sha256(lock.read_bytes()).hexdigest() if line.lock and lock.is_file() else None
     making = Making(line.file.sha256, digest, __version__, lane, line.machine.source_revision)
+    return papers(line.context, line.models, components, subject.digest, making)
+
+
+def _attach(line: Line, subject: Layer, made: tuple[Artifact, ...], tell: Tell) -> None:
+    """Attach it; a registry that won't have it is a note, since the image is there."""
     try:
-        subject = _subject(line, pushed.repository, pushed.digest)
-        attach(line.context, line.models, packages, subject, making, line.doors.store, line.machine.home / "sboms")
+        line.doors.store.attach_all(line.context.repository, subject, made)
     except (PushError, VerifyError) as error:
-        tell(Progress("note", "attest", f"SBOM and provenance could not be attached: {error.what}"))
+        _note_unattached(error, tell)
+
+
+def _note_unattached(error: FactoryError, tell: Tell) -> None:
+    tell(Progress("note", "attest", f"SBOM and provenance could not be attached: {error.what}"))
 
 
 def _sign(line: Line, pushed: PushedImage, tell: Tell) -> None:
@@ -171,24 +196,25 @@ def _demand_own(line: Line, lower: Lower) -> None:
         )
 
 
-def _leave_packages(line: Line, pushed: PushedImage, packages: tuple[Package, ...] | None, tell: Tell) -> None:
+def _leave_packages(line: Line, pushed: PushedImage, components: Components | None, tell: Tell) -> None:
     """Leave at an environment what is installed in it, for the SBOMs of images that are put together on it."""
-    from factory.attesting.packages import store_packages
+    from factory.attesting.packages import store_components
 
-    if packages is None:
+    if components is None:
         return
     try:
         subject = _subject(line, pushed.repository, pushed.digest)
-        store_packages(packages, pushed.repository, subject, line.doors.store)
+        store_components(components, pushed.repository, subject, line.doors.store)
     except (PushError, VerifyError) as error:
         tell(Progress("note", "sbom", f"the environment's packages could not be kept: {error.what}"))
 
 
-def _stored_packages(line: Line, lower: Lower, tell: Tell) -> tuple[Package, ...] | None:
-    from factory.attesting.packages import stored_packages
+def _stored_components(line: Line, lower: Lower, tell: Tell) -> Components | None:
+    """Read what is installed in an environment; one that nobody asked is a note, and the image has no SBOM."""
+    from factory.attesting.packages import stored_components
 
     try:
-        found = stored_packages(lower.repository, lower.manifest.digest, line.doors.store, line.doors.registry)
+        found = stored_components(lower.repository, lower.manifest.digest, line.doors.store, line.doors.registry)
     except (PushError, VerifyError) as error:
         tell(Progress("note", "sbom", f"no SBOM: {error.what}"))
         return None
@@ -199,11 +225,11 @@ def _stored_packages(line: Line, lower: Lower, tell: Tell) -> tuple[Package, ...
     return found
 
 
-def _leave(line: Line, environment: Context, packages: tuple[Package, ...] | None, tell: Tell) -> None:
+def _leave(line: Line, environment: Context, components: Components | None, tell: Tell) -> None:
     """Push the environment, which the engine has in its cache now; a registry that won't have it is a note."""
     try:
         left = push(build(environment, line.doors.engine, line.machine.options, tell), line.doors.engine, tell)
-        _leave_packages(line, left, packages, tell)
+        _leave_packages(line, left, components, tell)
         _sign(line, left, tell)
         line.has_environment()
     except (BuildError, PushError) as error:
@@ -224,17 +250,38 @@ def _assemble(line: Line) -> PushedImage:
 
 
 def _put_together(line: Line, lower: Lower, stage: Walk, *, sent_bytes: int) -> PushedImage:
-    """Put the top on an environment; `sent_bytes` is what the engine has sent for it."""
+    """Put the top on an environment; `sent_bytes` is what the engine has sent for it.
+
+    SBOM and provenance are made, and their blobs sent, while the image's are on their way.
+    """
     from factory.lanes.patch import assemble
 
     line.has_environment()
-    bake = _bake(line, stage.tell)
-    context, doors = line.context, line.doors
-    done = assemble(context, lower, doors.registry, doors.store, bake=bake, inspect=_inspect(line), tell=stage.tell)
+    context, doors, tell = line.context, line.doors, stage.tell
+    sent_before, made = doors.store.sent_bytes, list[Artifact]()
+
+    def describe(subject: Layer) -> None:
+        made.extend(_papers(line, subject, reading.result(), "patch"))
+        with suppress(PushError):  # whoever attaches them says it
+            for each in made:
+                doors.store.put(context.repository, each.content)
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(_stored_components, line, lower, tell)
+        done = assemble(
+            context,
+            lower,
+            doors.registry,
+            doors.store,
+            bake=_bake(line, tell),
+            inspect=_inspect(line),
+            describe=describe,
+            tell=tell,
+        )
     line.is_assembled, line.needs_engine = True, False
-    _attest(line, done.pushed, _stored_packages(line, lower, stage.tell), "patch", stage.tell)
-    _sign(line, done.pushed, stage.tell)
-    pushed = replace(done.pushed, sent_bytes=done.pushed.sent_bytes + sent_bytes)
+    _attach(line, done.subject, tuple(made), tell)
+    _sign(line, done.pushed, tell)
+    pushed = replace(done.pushed, sent_bytes=doors.store.sent_bytes - sent_before + sent_bytes)
     parts = [f"{size_text(pushed.sent_bytes)} sent"]
     parts += [f"{count_text(done.mounted, 'layer')} mounted"] if done.mounted else []
     parts += [f"{count_text(done.copied, 'layer')} copied"] if done.copied else []

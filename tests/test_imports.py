@@ -386,8 +386,8 @@ LAYERS = {
 # A library → the only places that may import it.
 LIBRARIES = {
     "hyperscan": ["factory.attesting.leaks"],
-    "cyclonedx": ["factory.attesting.sbom"],
-    "packageurl": ["factory.attesting.sbom"],
+    "cyclonedx": ["factory.attesting.components"],
+    "packageurl": ["factory.attesting.components"],
     "cryptography": ["factory.attesting.keys"],
     "click": ["factory.cli", "factory.commands"],
     "rich": ["factory.commands"],

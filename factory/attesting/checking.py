@@ -11,7 +11,7 @@ from factory.attesting.sbom import SBOM_TYPE, Components, models_in, recipe_in, 
 from factory.attesting.signing import check_signature
 from factory.errors import AttestationWrong
 from factory.ports import ImageStore, Registry
-from factory.records import Artifact, Check, Context, Layer, ModelFiles, PushedImage, Referrer
+from factory.records import Artifact, Check, Context, ModelFiles, PushedImage, Referrer
 
 if TYPE_CHECKING:
     from factory.attesting.keys import Keys

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
+from factory.attesting.sbom import Components, canonical
 from factory.errors import BuildError, RegistryFailed
 from factory.ports import Engine, ImageStore, Registry
 from factory.records import BuildOptions, Layer
 
-PACKAGES_TYPE = "application/vnd.factory.packages+json"
+COMPONENTS_TYPE = "application/vnd.factory.components+json"  # of CycloneDX 1.6, ready for an SBOM
 
 # Run by the image's own Python. dpkg's database is read as it lies there (deb822 paragraphs, dpkg 1.21, 2026-11-25).
 _ASK = r"""
@@ -65,19 +66,26 @@ def installed(reference: str, engine: Engine, options: BuildOptions) -> tuple[Pa
     )
 
 
-def store_packages(packages: tuple[Package, ...], repository: str, subject: Layer, store: ImageStore) -> None:
+def store_components(components: Components, repository: str, subject: Layer, store: ImageStore) -> None:
     """Leave the list at an environment, for the lane that never sees its files."""
-    content = json.dumps([asdict(each) for each in packages], separators=(",", ":"), sort_keys=True).encode()
-    store.attach(repository, subject, PACKAGES_TYPE, content, PACKAGES_TYPE)
+    store.attach(repository, subject, COMPONENTS_TYPE, canonical(list(components)), COMPONENTS_TYPE)
 
 
-def stored_packages(repository: str, digest: str, store: ImageStore, registry: Registry) -> tuple[Package, ...] | None:
+def stored_components(repository: str, digest: str, store: ImageStore, registry: Registry) -> Components | None:
     """Return the list that was left at an environment; None when there is none. Raises RegistryFailed for a bad one."""
     for referrer in store.referrers(repository, digest):
-        if referrer.artifact_type == PACKAGES_TYPE:
+        if referrer.artifact_type == COMPONENTS_TYPE:
             content = registry.read(repository, referrer.blob.digest, 0, referrer.blob.size_bytes)
             try:
-                return tuple(Package(**each) for each in json.loads(content))
-            except (ValueError, TypeError) as error:
+                return _read(content)
+            except ValueError as error:
                 raise RegistryFailed("the list of packages is none", where=f"{repository}@{digest}") from error
     return None
+
+
+def _read(content: bytes) -> Components:
+    """Read a list of components. Raises ValueError when it is none."""
+    rows = json.loads(content)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "bom-ref" in row for row in rows):
+        raise ValueError("no components")
+    return rows

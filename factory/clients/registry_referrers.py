@@ -6,16 +6,39 @@ the digest, which the clients themselves write: distribution-spec v1.1, "Referre
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from factory.clients.manifests import OCI_INDEX, OCI_MANIFEST
-from factory.records import Layer, Referrer
+from factory.records import Artifact, Layer, Referrer
 
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY = b"{}"
 EMPTY_DIGEST = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # of `{}`
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An artefact for a manifest: its own manifest's bytes, and what a list says of it."""
+
+    manifest: bytes
+    referrer: Referrer
+
+    @property
+    def entry(self) -> dict[str, object]:
+        """Its descriptor in a list."""
+        layer = Layer(self.referrer.digest, len(self.manifest), OCI_MANIFEST)
+        return {**_descriptor(layer), "artifactType": self.referrer.artifact_type}
+
+
+def made_of(artifact: Artifact, subject: Layer) -> Made:
+    """Return what a registry gets for an artefact of a manifest, the same each time."""
+    blob = Layer(_digest(artifact.content), len(artifact.content), artifact.media_type)
+    manifest = artifact_manifest(subject, artifact.artifact_type, blob)
+    return Made(manifest, Referrer(_digest(manifest), artifact.artifact_type, blob))
 
 
 def artifact_manifest(subject: Layer, artifact_type: str, blob: Layer) -> bytes:
@@ -58,10 +81,20 @@ def listed(index: bytes) -> list[dict[str, Any]]:
     ) else []  # fmt: skip
 
 
-def with_referrer(entries: Sequence[Mapping[str, Any]], manifest: Layer, artifact_type: str) -> bytes:
-    """Return the index of these descriptors and one more."""
-    more = {**_descriptor(manifest), "artifactType": artifact_type}
-    return _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, more]})
+def missing(entries: Sequence[Mapping[str, Any]], made: Sequence[Made]) -> list[Made]:
+    """Return the artefacts that a list doesn't name."""
+    known = {entry["digest"] for entry in entries}
+    return [each for each in made if each.referrer.digest not in known]
+
+
+def with_referrers(entries: Sequence[Mapping[str, Any]], made: Sequence[Made]) -> bytes:
+    """Return the index of these descriptors and more."""
+    more = [each.entry for each in made]
+    return _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, *more]})
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _descriptor(layer: Layer) -> dict[str, object]:

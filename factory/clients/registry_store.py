@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from types import TracebackType
+from typing import Any
 
 import httpx
 
@@ -25,13 +29,14 @@ from factory.clients.registry_upload import Body, Patience, Teller, Upload
 from factory.clients.registry_wire import Wire
 from factory.clients.retries import send_patiently
 from factory.errors import PushDenied, RegistryFailed, RegistryRefused
-from factory.records import Layer, Referrer, Tell
+from factory.records import Artifact, Layer, Referrer, Tell
 from factory.references import Reference, parse
 
 SETTLE_S = 300.0  # a registry may copy or hash a whole blob before it answers to its last byte
 SETTLED_BYTES_PER_S = 20_000_000
 TAG_ATTEMPTS = 8  # writers of one list of referrers who come at the same moment
 PAGES_LIMIT = 100
+AT_ONCE = 4  # requests, for one image's artefacts
 OCTETS = {"Content-Type": "application/octet-stream"}
 
 
@@ -39,7 +44,8 @@ class DistributionStore:
     """Implements `ports.ImageStore`. Safe to use from several threads; close it, or use it in a `with` block.
 
     `login_for` is `Credentials.login_for`; `timeout_s` is for one connect and for one silence while sending,
-    `patience_s` for how long a fault is waited out. `notes` keep what a 401 said, for the next process.
+    `patience_s` for how long a fault is waited out. `notes` keep what a 401 said, and that a
+    registry has no referrers API, for the next process.
     """
 
     def __init__(
@@ -51,8 +57,11 @@ class DistributionStore:
         notes: Notes | None = None,
     ) -> None:
         self._wire = Wire(login_for, timeout_s=timeout_s, patience_s=patience_s, notes=notes)
-        self._listing = threading.Lock()
+        self._notes = notes
+        self._listing = defaultdict[str, threading.Lock](threading.Lock)  # by the manifest that is referred to
+        self._without_api: set[str] = set()  # registries that this process has asked
         self._artifacts: dict[str, Referrer | None] = {}
+        self._there: set[tuple[str, str]] = set()  # repository and digest of what `put` has sent or found
 
     def __enter__(self) -> DistributionStore:
         return self
@@ -134,7 +143,8 @@ class DistributionStore:
         """Send a small blob unless it is there; return digest and size."""
         where, digest = parse(repository), _digest(content)
         layer = Layer(digest, len(content), "")
-        if self.has(repository, digest):
+        if (repository, digest) in self._there or self.has(repository, digest):
+            self._there.add((repository, digest))
             return layer
         patience = Patience(self._wire.patience_s)
 
@@ -143,6 +153,7 @@ class DistributionStore:
                 self._finish(where, upload, digest, len(content), content)
 
         self._try(where, patience, attempt, lambda _why: None, lambda: None)
+        self._there.add((repository, digest))
         return layer
 
     def put_manifest(self, repository: str, target: str, media_type: str, content: bytes) -> str:
@@ -157,58 +168,90 @@ class DistributionStore:
     def referrers(self, repository: str, digest: str) -> tuple[Referrer, ...]:
         """Return what refers to a manifest, by OCI 1.1's API, else by its fallback tag."""
         where = parse(repository)
-        entries = self._listed_by_api(where, digest)
-        if entries is None:
-            entries = referring.listed(self._read(where, f"manifests/{referring.fallback_tag(digest)}"))
+        entries, is_by_tag = self._listed(where, digest)
+        if is_by_tag and not entries and where.registry not in self._without_api:  # an old note: it may have one now
+            entries = self._listed_by_api(where, digest) or []
         found = (self._artifact(where, str(entry["digest"])) for entry in entries)
         return tuple(referrer for referrer in found if referrer)
 
     def attach(self, repository: str, subject: Layer, artifact_type: str, content: bytes, media_type: str) -> Referrer:
         """Let a manifest have an artefact of one blob, unless an equal one is attached; keeps the fallback tag too."""
-        where = parse(repository)
-        blob = Layer(_digest(content), len(content), media_type)
-        manifest = referring.artifact_manifest(subject, artifact_type, blob)
-        entry = Layer(_digest(manifest), len(manifest), OCI_MANIFEST)
-        found = Referrer(entry.digest, artifact_type, blob)
-        if found in self.referrers(repository, subject.digest):
-            return found
-        self.put(repository, referring.EMPTY)
-        self.put(repository, content)
-        answer = self._put_manifest(where, entry.digest, OCI_MANIFEST, manifest)
-        if "oci-subject" not in answer.headers:  # the registry keeps no list: the client does ("Pushing … Subject")
-            with self._listing:
-                self._list_by_tag(where, subject.digest, entry, artifact_type)
-        return found
+        return self.attach_all(repository, subject, [Artifact(artifact_type, content, media_type)])[0]
 
-    def _list_by_tag(self, where: Reference, subject: str, entry: Layer, artifact_type: str) -> None:
-        """Add an artefact to the list under the fallback tag; another process may overtake us, so look again.
+    def attach_all(self, repository: str, subject: Layer, artifacts: Sequence[Artifact]) -> tuple[Referrer, ...]:
+        """Do the same for several, which the list gets at once. A blob that `put` has sent is not asked for again."""
+        where, made = parse(repository), [referring.made_of(each, subject) for each in artifacts]
+        contents = dict.fromkeys([referring.EMPTY, *(each.content for each in artifacts)])
+        with self._listing[f"{repository}@{subject.digest}"], ThreadPoolExecutor(AT_ONCE) as pool:
+            listing = pool.submit(self._listed, where, subject.digest)
+            sending = [pool.submit(self.put, repository, content) for content in contents]
+            entries, is_by_tag = listing.result()
+            new = referring.missing(entries, made)
+            for each in sending:
+                each.result()
+            are_listed = list(pool.map(partial(self._put_artifact, where), new))
+            if unlisted := [each for each, is_listed in zip(new, are_listed, strict=True) if not is_listed]:
+                self._list_by_tag(where, subject.digest, unlisted, entries if is_by_tag else None)
+        return tuple(each.referrer for each in made)
 
-        One that read before and writes after our look takes us off the list: the API has no lock against that, and
-        the next `attach` puts us on it again.
+    def _put_artifact(self, where: Reference, made: referring.Made) -> bool:
+        """Put an artefact's manifest; does the registry list it by itself ("Pushing Manifests with Subject")?"""
+        answer = self._put_manifest(where, made.referrer.digest, OCI_MANIFEST, made.manifest)
+        is_listed = "oci-subject" in answer.headers
+        if is_listed and self._is_noted(where):
+            self._note_api(where, has_api=True)
+        return is_listed
+
+    def _list_by_tag(
+        self, where: Reference, subject: str, made: Sequence[referring.Made], entries: list[dict[str, Any]] | None
+    ) -> None:
+        """Add artefacts to the list under the fallback tag; another process may overtake us, so look again.
+
+        `entries` is what it holds where that was just read. One that read before and writes after our look takes us
+        off the list: the API has no lock against that, and the next `attach` puts us on it again.
         """
-        tag = referring.fallback_tag(subject)
+        path = f"manifests/{(tag := referring.fallback_tag(subject))}"
         for _ in range(TAG_ATTEMPTS):
-            entries = referring.listed(self._read(where, f"manifests/{tag}"))
-            if any(known["digest"] == entry.digest for known in entries):
+            known = referring.listed(self._read(where, path)) if entries is None else entries
+            if not (new := referring.missing(known, made)):
                 return
-            self._put_manifest(where, tag, OCI_INDEX, referring.with_referrer(entries, entry, artifact_type))
-        entries = referring.listed(self._read(where, f"manifests/{tag}"))
-        if not any(known["digest"] == entry.digest for known in entries):
+            self._put_manifest(where, tag, OCI_INDEX, referring.with_referrers(known, new))
+            entries = None
+        if referring.missing(referring.listed(self._read(where, path)), made):
             raise RegistryFailed(
                 f"the list of what refers to the image is overwritten by others each time ({TAG_ATTEMPTS} tries)",
                 where=f"{where.repository}:{tag}",
                 fix="run the same command again",
             )
 
-    def _listed_by_api(self, where: Reference, digest: str) -> list[dict[str, object]] | None:
-        """Ask the referrers API, page after page; None where the registry has none."""
-        path, entries = f"referrers/{digest}", list[dict[str, object]]()
+    def _listed(self, where: Reference, digest: str) -> tuple[list[dict[str, Any]], bool]:
+        """Return the descriptors of what refers to a digest, and whether they are those of the fallback tag."""
+        if not self._is_noted(where) and (entries := self._listed_by_api(where, digest)) is not None:
+            return entries, False
+        return referring.listed(self._read(where, f"manifests/{referring.fallback_tag(digest)}")), True
+
+    def _is_noted(self, where: Reference) -> bool:
+        """Is the registry known to have no referrers API?"""
+        if where.registry in self._without_api:
+            return True
+        return bool(self._notes and self._notes.get("referrers API", where.registry) == "none")
+
+    def _note_api(self, where: Reference, *, has_api: bool) -> None:
+        (self._without_api.discard if has_api else self._without_api.add)(where.registry)
+        if self._notes:
+            self._notes.put("there" if has_api else "none", "referrers API", where.registry)
+
+    def _listed_by_api(self, where: Reference, digest: str) -> list[dict[str, Any]] | None:
+        """Ask the referrers API, page after page; None where the registry has none, which is noted."""
+        path, entries = f"referrers/{digest}", list[dict[str, Any]]()
         for _ in range(PAGES_LIMIT):
             try:
                 answer = self._wire.ask(where, "GET", path, "a question", {"Accept": OCI_INDEX}, METADATA_LIMIT_BYTES)
             except RegistryRefused:
                 return None
             if not answer.is_success or OCI_INDEX not in answer.headers.get("content-type", ""):
+                if "NAME_UNKNOWN" not in answer.text:  # a repository that isn't there yet tells nothing of the API
+                    self._note_api(where, has_api=False)
                 return None
             entries += referring.listed(answer.content)
             if not (more := answer.links.get("next")):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from factory.errors import ImageNotInRegistry, LaneUnavailable, RegistryRefused
 from factory.lanes.top import Copy, Say, Top, cut_context
@@ -30,6 +30,7 @@ class Assembled:
     """An image put together: how many of the environment's layers the repository got without a copy, or by one."""
 
     pushed: PushedImage
+    subject: Layer  # its manifest, as what is attached names it
     mounted: int
     copied: int
 
@@ -77,12 +78,14 @@ def assemble(
     *,
     bake: Bake | None = None,
     inspect: Inspect = lambda _: None,
+    describe: Callable[[Layer], None] = lambda _: None,
     tell: Tell = tell_nobody,
 ) -> Assembled:
     """Put the context's image together under its tag, on top of its environment.
 
-    `bake` sends the weights that go into it, where there are any; `inspect` sees the rest before any of it is sent.
-    Raises the tree below PushError, and what these two do.
+    `bake` sends the weights that go into it, where there are any; `inspect` sees the rest before any of it is sent;
+    `describe` is told the manifest's descriptor, beside the last blobs and before the manifest is put. Raises the tree
+    below PushError, and what these do.
     """
     below = cut_context(context)
     top = below.top if below else Top(())
@@ -98,19 +101,24 @@ def assemble(
         sending = [pool.submit(store.put, context.repository, blob) for _, blob, _ in code]
         ordered = _in_order(top, [layer for _, _, layer in code], bake(is_oci) if bake else ())
         config = _config(context, lower, top, ordered)
-        stored = pool.submit(store.put, context.repository, config).result()
+        sending.append(pool.submit(store.put, context.repository, config))
+        content = _manifest(lower, config, ordered, oci=is_oci)
+        kind = media.OCI_MANIFEST if is_oci else media.DOCKER_MANIFEST
+        subject = Layer(_sha256(content), len(content), kind)
+        describing = pool.submit(describe, subject)
         ways = [each.result() for each in placing]
         for each in sending:
             each.result()
-    content = manifest_bytes(
-        replace(stored, media_type=media.config_type(oci=is_oci)),
-        [*lower.manifest.layers, *(step.blob for step in ordered if isinstance(step, StoredLayer))],
-        oci=is_oci,
-    )
-    kind = media.OCI_MANIFEST if is_oci else media.DOCKER_MANIFEST
-    digest = store.put_manifest(context.repository, context.tag, kind, content)
-    pushed = PushedImage(context.repository, context.tag, digest, store.sent_bytes - sent_before)
-    return Assembled(pushed, ways.count("mounted"), ways.count("copied"))
+        describing.result()
+    store.put_manifest(context.repository, context.tag, kind, content)
+    pushed = PushedImage(context.repository, context.tag, subject.digest, store.sent_bytes - sent_before)
+    return Assembled(pushed, subject, ways.count("mounted"), ways.count("copied"))
+
+
+def _manifest(lower: Lower, config: bytes, ordered: Sequence[StoredLayer | Say], *, oci: bool) -> bytes:
+    described = Layer(_sha256(config), len(config), media.config_type(oci=oci))
+    above = (step.blob for step in ordered if isinstance(step, StoredLayer))
+    return manifest_bytes(described, [*lower.manifest.layers, *above], oci=oci)
 
 
 # --- layers ----------------------------------------------------------------------------------------------------------
