@@ -5,28 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from factory.account import (
-    Balance,
-    CloudWorker,
-    DataCenter,
-    Endpoint,
-    EndpointSpec,
-    GpuOffer,
-    Health,
-    Holdings,
-    JobRequest,
-    JobResult,
-    Login,
-    LogLine,
-    Pod,
-    Release,
-    Rollout,
-    Template,
-    TemplateSpec,
-    Volume,
-)
 from factory.records import (
     Artifact,
     BuildOptions,
@@ -44,6 +24,28 @@ from factory.records import (
     StoredObject,
     Tell,
 )
+
+if TYPE_CHECKING:  # only the half of factory that speaks to RunPod needs these nouns
+    from factory.account import (
+        Balance,
+        CloudWorker,
+        DataCenter,
+        Endpoint,
+        EndpointSpec,
+        GpuOffer,
+        Health,
+        Holdings,
+        JobRequest,
+        JobResult,
+        Login,
+        LogLine,
+        Pod,
+        Release,
+        Rollout,
+        Template,
+        TemplateSpec,
+        Volume,
+    )
 
 
 class ModelHub(Protocol):

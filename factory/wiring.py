@@ -8,7 +8,6 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.account import s3_url
 from factory.errors import CloudDenied, SettingsError, StoreDenied, StoreMissing
 from factory.records import BuildOptions
 from factory.references import is_loopback, parse, with_prefix
@@ -259,7 +258,7 @@ def volume_store(settings: Settings, volume: Volume) -> VolumeStore:
 
     Raises StoreMissing where RunPod has no S3 API, StoreDenied without keys.
     """
-    from factory.account import S3_DATA_CENTERS
+    from factory.account import S3_DATA_CENTERS, s3_url
     from factory.clients.volume_store import S3VolumeStore
 
     where = f"volume {volume.name} ({volume.id})"
