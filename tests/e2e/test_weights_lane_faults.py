@@ -39,7 +39,7 @@ url, repository, shared = sys.argv[1:]
 hub = HuggingFaceHub(url, None)
 commit = hub.info("org/m", "main").commit
 model = ModelFiles("org/m", "m", "main", commit, tuple(hub.files("org/m", commit)), "image", 0)
-with DistributionStore(lambda _: None) as store, DistributionRegistry(lambda _: None) as registry:
+with DistributionStore(lambda _: None, patience_s=5) as store, DistributionRegistry(lambda _: None) as registry:
     try:
         layers = bake(
             [model], repository, shared, hub, store, registry, compress="none", is_oci=True, tell=tell_nobody
