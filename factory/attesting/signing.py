@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 ANNOTATION = "dev.cosignproject.cosign/signature"
 _PAYLOAD_LIMIT_BYTES = 64_000
-_SIGNATURES_LIMIT = 50  # of one image that are looked at
+_SIGNATURES_LIMIT = 50  # of one image, the newest, that are looked at and kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _entries(pushed: PushedImage, store: ImageStore) -> list[dict[str, object]]:
     manifest = store.manifest_bytes(pushed.repository, signature_tag(pushed.digest))
     try:
         layers = json.loads(manifest)["layers"] if manifest else []
-        return [each for each in layers if each["mediaType"] == PAYLOAD_TYPE and _is_entry(each)][:_SIGNATURES_LIMIT]
+        return [each for each in layers if each["mediaType"] == PAYLOAD_TYPE and _is_entry(each)][-_SIGNATURES_LIMIT:]
     except (ValueError, KeyError, TypeError):
         return []
 
