@@ -33,6 +33,8 @@ def test_values_are_taken_from_the_environment(tmp_path: Path) -> None:
             "FACTORY_REGISTRY": "127.0.0.1:5000",
             "FACTORY_NETWORK": "host",
             "FACTORY_CA": str(ca),
+            "FACTORY_SIGN_KEY": "sign.pem",
+            "FACTORY_VERIFY_KEY": "~/verify.pem",
             "http_proxy": "http://p:1",
             "RUNPOD_API_KEY": " rpa_x\n",
             "RUNPOD_API": "graphql",
@@ -46,6 +48,7 @@ def test_values_are_taken_from_the_environment(tmp_path: Path) -> None:
     assert read.hub_endpoint == "http://127.0.0.1:8101"
     assert read.docker_config == tmp_path / "config.json"
     assert (read.docker_host, read.network, read.ca_file) == ("unix:///x.sock", "host", ca)
+    assert (read.sign_key, read.verify_key) == (Path("sign.pem"), Path.home() / "verify.pem")
     assert read.proxies == {"http_proxy": "http://p:1"}
     assert read.worker_environment == {"HF_ENDPOINT": "http://127.0.0.1:8101/", "HF_TOKEN": "hf_x"}
 
@@ -84,7 +87,9 @@ def test_a_wrong_value_is_one_sentence(environ: dict[str, str], sentence: str) -
 def test_secrets_are_not_in_the_repr() -> None:
     """Printing the settings shows no token and no password."""
     hidden = {"HF_TOKEN": "hf_secret", "FACTORY_REGISTRY_PASSWORD": "hunter2", "RUNPOD_API_KEY": "rpa_secret"}
+    hidden["FACTORY_SIGN_PASSWORD"] = "correct horse"
     text = repr(settings.read(hidden))
+    assert settings.read(hidden).own_secrets == hidden  # nor may an image hold one
     assert not [value for value in hidden.values() if value in text]
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
@@ -50,13 +50,13 @@ class Shop:
 
     folder: Path
     registry: str
-    namespace: str
+    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def change(self, mark: str) -> None:
         """Change one line of the handler, which makes another tag of it."""
-        (self.folder / "handler.py").write_text(f"# {mark}\n{HANDLER}")
+        (self.folder / "handler.py").write_text(f"# {mark} {self.run_id}\n{HANDLER}")
 
-    def run(self, *arguments: str, **env: str | Path) -> tuple[int, str, str]:
+    def factory(self, *arguments: str, **env: str | Path) -> tuple[int, str, str]:
         """Run a command on the recipe to its end."""
         command = [sys.executable, "-m", "factory", *arguments, str(self.folder / "signed.yaml"), "--json"]
         whole = {**os.environ, "FACTORY_HOME": str(self.folder / "home")} | {k: str(v) for k, v in env.items()}
@@ -65,7 +65,7 @@ class Shop:
 
     def refusal(self, public: Path) -> str:
         """Verify the image by this public key; return what is said when it is refused, nothing when it is taken."""
-        code, out, err = self.run("verify", "--no-run", FACTORY_VERIFY_KEY=public)
+        code, out, err = self.factory("verify", "--no-run", FACTORY_VERIFY_KEY=public)
         if code == 0:
             checks = {check["name"]: check["verdict"] for check in json.loads(out)["report"]["checks"]}
             assert checks["signature"] == "ok"
@@ -75,7 +75,7 @@ class Shop:
 
     def push(self, **env: str | Path) -> dict[str, object]:
         """Build and push; return what `--json` says of it."""
-        code, out, err = self.run("build", "--push", **env)
+        code, out, err = self.factory("build", "--push", **env)
         assert code == 0, err
         said: dict[str, object] = json.loads(out)[0]
         return said
@@ -131,15 +131,16 @@ class Skopeo:
 
 @pytest.fixture
 def shop(tmp_path: Path, engine_host: str, registry: str) -> Iterator[Shop]:
-    """A recipe in a namespace of this test's own, whose images go from the engine when the test does."""
-    namespace = f"signing-{secrets.token_hex(4)}"
+    """A recipe whose images go from the engine when the test does.
+
+    In the registry they stay, with their layers, which are large to send; so each run has a handler of its own.
+    """
     (tmp_path / "signed.yaml").write_text(
-        f"name: signed\nimage: {{repository: {namespace}/signed, steps: ['echo signing']}}\nhandler: handler.py\n"
-        "tests: [{input: {a: 1}, expect: {}}]\n"
+        "name: signed\nimage: {repository: signing/signed}\nhandler: handler.py\ntests: [{input: {a: 1}, expect: {}}]\n"
     )
-    yield Shop(tmp_path, registry, namespace)
+    yield Shop(tmp_path, registry)
     client = docker.DockerClient(base_url=engine_host)
-    tags = {tag for image in client.images.list() for tag in image.tags if tag.startswith(f"{registry}/{namespace}/")}
+    tags = {tag for image in client.images.list() for tag in image.tags if tag.startswith(f"{registry}/signing/")}
     client.close()
     for tag in sorted(tags):
         DockerEngine(engine_host).remove(tag)
@@ -171,7 +172,7 @@ def test_others_read_and_check_what_we_signed(shop: Shop, tmp_path: Path) -> Non
     )
     third_public = make_key(tmp_path, "third")[1]
     assert skopeo.accepts(patched["image"], own_public, other_public, third_public) == [True, True, False]
-    elsewhere = f"{shop.registry}/{shop.namespace}/elsewhere"
+    elsewhere = f"{shop.registry}/signing/elsewhere"
     code, said = skopeo.copy(patched["image"], f"docker://{elsewhere}:copy")
     assert code == 0, said
     copied = PushedImage(elsewhere, str(patched["tag"]).rpartition(":")[2], digest)
