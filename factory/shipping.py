@@ -53,7 +53,7 @@ def ship(line: Line) -> PushedImage:
     if line.lane == "patch":
         return _assemble(line)
     if line.lane == "docker" or environment is None:
-        return _by_engine(line, None)
+        return _by_engine(line, environment if line.is_forced else None)  # forced: what lies there is made anew too
     if not _has(line, environment):
         with line.turns.take(environment.digest):  # of several recipes one makes it, the others find it
             if not _has(line, environment):

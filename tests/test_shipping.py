@@ -148,6 +148,13 @@ def test_the_dockers_lane_leaves_nothing_beside(shop: Shop) -> None:
     assert shop.doors.engine.pushed == {line.context.reference} and not line.is_assembled
 
 
+def test_the_dockers_lane_leaves_the_environment_anew_when_forced(shop: Shop) -> None:
+    """It mends one that has no list of packages, as the note of the patch lane says."""
+    line = shop.line("docker", force=True)
+    assert line.pushed.digest and line.context.environment
+    assert line.context.environment.reference in shop.doors.engine.pushed
+
+
 def test_patch_without_an_environment_says_what_to_do(shop: Shop) -> None:
     """There is nothing to stand on, and no engine is asked."""
     with pytest.raises(LaneUnavailable, match="the registry has no environment") as caught:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import httpx
@@ -67,7 +68,7 @@ def test_a_secret_in_a_deleted_file_is_refused_and_nothing_is_pushed(
 
 def test_both_lanes_attach_what_verify_then_finds(tmp_path: Path, engine_host: str, registry: str) -> None:
     """The engine's image and the one put together on its environment have an SBOM (valid) and provenance."""
-    path = recipe(tmp_path, "vouched", '"true"')
+    path = recipe(tmp_path, "vouched", f'"true {uuid.uuid4().hex}"')  # an environment that no registry has met
     store = DistributionStore(lambda _: None)
     reader = DistributionRegistry(lambda _: None)
     lanes = []
