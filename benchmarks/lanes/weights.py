@@ -39,7 +39,7 @@ GOAL_RATIO, GOAL_RSS_MB, GOAL_AGAIN_S = 7.0, 80, 1.0
 NOWHERE = "unix:///nowhere/docker.sock"
 RECIPE = """\
 name: {name}
-model: {{repo: org/model, placement: {placement}}}
+model: {{repo: org/model, placement: image}}
 image: {{repository: bench/{name}}}
 handler: echo
 tests: [{{input: {{a: 1}}, expect: {{a: 1}}}}]
@@ -72,24 +72,26 @@ class Bench:
     engine: str
     taken: dict[str, list[Taken]] = field(default_factory=dict)
 
+    def prepare(self) -> None:
+        """Let the engine make the environment and leave it in the registry, below weights of next to nothing."""
+        with _weights(self.home / "small", PIECE_BYTES) as hub:
+            self._run("environment", "auto", hub, self.engine)
+
     def round(self, number: int) -> None:
         """Make fresh weights and send them both ways, then a second recipe's."""
-        folder = self.home / f"model{number}"
-        with _weights(folder) as hub:
-            if number == 0:
-                self._run("environment", "volume", "auto", hub, self.engine)
-            docker = self._run(f"docker{number}", "image", "docker", hub, self.engine)
-            lane = self._run(f"lane{number}", "image", "patch", hub, NOWHERE)
-            again = self._run(f"again{number}", "image", "patch", hub, NOWHERE)
+        with _weights(self.home / f"model{number}", SIZE_BYTES) as hub:
+            docker = self._run(f"docker{number}", "docker", hub, self.engine)
+            lane = self._run(f"lane{number}", "patch", hub, NOWHERE)
+            again = self._run(f"again{number}", "patch", hub, NOWHERE)
         for side, taken in (("docker", docker), ("lane", lane), ("again", again)):
             self.taken.setdefault(side, []).append(taken)
         if not self.forget(str(docker.record["tag"])):
             sys.exit("neither side has left the weights in the registry")
 
-    def _run(self, name: str, placement: str, lane: str, hub: str, engine: str) -> Taken:
+    def _run(self, name: str, lane: str, hub: str, engine: str) -> Taken:
         """Build and push a recipe. A failure ends the benchmark."""
         recipe, home = self.home / f"{name}.yaml", self.home / f"home-{name}"
-        recipe.write_text(RECIPE.format(name=name, placement=placement))
+        recipe.write_text(RECIPE.format(name=name))
         own = {"FACTORY_HOME": str(home), "HF_ENDPOINT": hub, "FACTORY_REGISTRY": self.registry.address}
         command = [sys.executable, "-ISc", STARTER, sys.executable, "-m", "factory", "build", str(recipe)]
         command += ["--push", "--json", "--lane", lane]
@@ -128,6 +130,7 @@ def main(rounds: int) -> int:
         home = Path(folder)
         with running_dockerd(home / "engine", home / "data") as engine:
             bench = Bench(home, registry, engine)
+            bench.prepare()
             for number in range(rounds):
                 bench.round(number)
     return _report(bench.taken)
@@ -160,10 +163,10 @@ def _line(name: str, figures: list[float], goal: str, *, is_met: bool) -> str:
 
 
 @contextmanager
-def _weights(folder: Path) -> Iterator[str]:
+def _weights(folder: Path, size_bytes: int) -> Iterator[str]:
     """Make weights, and serve them as org/model from a process of its own; both are gone afterwards."""
     folder.mkdir()
-    _write(folder / "model.safetensors")
+    _write(folder / "model.safetensors", size_bytes)
     command = [sys.executable, "-m", "benchmarks.fast_hub", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -175,14 +178,14 @@ def _weights(folder: Path) -> Iterator[str]:
             folder.with_suffix(".digests").unlink(missing_ok=True)
 
 
-def _write(path: Path) -> None:
+def _write(path: Path, size_bytes: int) -> None:
     """Write values as bf16 keeps them: a byte of noise, a byte of sign and exponent (packs to 78 %)."""
     import numpy as np
 
-    header = json.dumps({"w": {"dtype": "BF16", "shape": [SIZE_BYTES // 2], "data_offsets": [0, SIZE_BYTES]}}).encode()
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [size_bytes // 2], "data_offsets": [0, size_bytes]}}).encode()
     some = np.random.default_rng()
     with path.open("wb") as out:
         out.write(len(header).to_bytes(8, "little") + header)
-        for _ in range(SIZE_BYTES // PIECE_BYTES):
+        for _ in range(size_bytes // PIECE_BYTES):
             values = some.standard_normal(PIECE_BYTES // 2, dtype=np.float32) * np.float32(0.02)
             out.write((values.view(np.uint32) >> 16).astype(np.uint16).tobytes())

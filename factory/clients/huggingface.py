@@ -57,7 +57,7 @@ NEAR = 0.6
 """From this likeness on (difflib's ratio, 0 to 1) a name is worth suggesting."""
 _TRIES_PER_FILE = 2
 _CUTS_BORNE = 5  # in a row, without a byte in between
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 19  # a few of these wait in the weights lane, whose memory is counted
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 

@@ -18,7 +18,7 @@ import stamina
 from factory.clients.retries import CONNECT_PATIENCE_S, retry_after_s
 from factory.records import Progress, Tell
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 19
 ATTEMPTS = 8
 
 
