@@ -24,11 +24,13 @@ import tarfile
 import threading
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import docker
 
@@ -77,7 +79,7 @@ def main(rounds: int) -> int:
     _fetch(stack)
     client = docker.APIClient(base_url=os.environ["DOCKER_HOST"], version="auto", timeout=1200)
     sides = [Side("pip, all compiled", PIP_STEP), Side("ours", "")]
-    with _served() as url, _start(client, [f"--find-links {url}", "--no-index", *stack]) as (start, ours):
+    with _served() as url, _start(client, [f"--index-url {url}", *stack]) as (start, ours):
         sides[1].step = ours
         for number in range(rounds):
             for side in sides if number % 2 == 0 else reversed(sides):
@@ -100,18 +102,48 @@ def _fetch(stack: list[str]) -> None:
     subprocess.run(command, check=True)
 
 
+class _Index(http.server.SimpleHTTPRequestHandler):
+    """A simple index (PEP 503) with the wheels' metadata beside them (PEP 658), as pypi.org and PyTorch's have it.
+
+    A folder of links alone would make uv download each wheel twice: once to read what it needs.
+    """
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+    def do_GET(self) -> None:
+        """Answer a package's page, a wheel's metadata, or a wheel."""
+        path = unquote(self.path)
+        if path.startswith("/simple/"):
+            wheels = [each.name for each in WHEELS.glob("*.whl") if _normal(each.name.split("-")[0]) in path.split("/")]
+            self._say("".join(f'<a href="/{name}" data-core-metadata="true">{name}</a>' for name in sorted(wheels)))
+        elif path.endswith(".whl.metadata"):
+            with zipfile.ZipFile(WHEELS / path[1 : -len(".metadata")]) as archive:
+                name = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
+                self._say(archive.read(name).decode())
+        else:
+            super().do_GET()
+
+    def _say(self, text: str) -> None:
+        self.send_response(200 if text else 404)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+def _normal(name: str) -> str:
+    """Return a package's name as PEP 503 normalises it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 @contextmanager
 def _served() -> Iterator[str]:
-    """Serve the wheels on the loopback interface."""
+    """Serve the wheels on the loopback interface; yield the index's URL."""
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(WHEELS)))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Index, directory=str(WHEELS)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        yield f"http://127.0.0.1:{server.server_address[1]}/simple/"
     finally:
         server.shutdown()
 
