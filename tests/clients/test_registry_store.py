@@ -27,7 +27,7 @@ from starlette.routing import Route
 from factory.clients.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from factory.clients.registry import DistributionRegistry
 from factory.clients.registry_store import DistributionStore
-from factory.clients.registry_upload import in_pieces
+from factory.clients.registry_upload import PIECE_BYTES, in_pieces
 from factory.emulator.dockerhub import create_dockerhub
 from factory.emulator.faults import FOREVER, Call, Fault, Faults
 from factory.emulator.registry_proxy import Upstream
@@ -133,7 +133,7 @@ def test_pieces_hold_the_same_bytes(sizes: list[int]) -> None:
     parts = [os.urandom(size) for size in sizes]
     found = list(in_pieces(parts))
     assert b"".join(found) == b"".join(parts)
-    assert all(len(piece) >= MIB for piece in found[:-1])
+    assert all(len(piece) >= PIECE_BYTES for piece in found[:-1])
 
 
 def test_an_empty_blob_arrives(registry: RunningRegistry, store: DistributionStore) -> None:
