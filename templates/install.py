@@ -117,7 +117,10 @@ def install(requirements: list[str], must_hash: bool) -> None:
         pip = ["--no-cache-dir", "--no-compile", "--disable-pip-version-check", "--progress-bar", "off"]
         command, environment = [sys.executable, "-m", "pip", "install", *pip, *common], dict(os.environ)
     else:
-        environment = uv_environment(pip_settings(), SCRATCH)
+        settings = pip_settings()
+        if name_an_index(requirements):
+            settings.pop("index-url", None)
+        environment = uv_environment(settings, SCRATCH)
         # pip takes the best version of all indexes together; image.pip was written for that.
         uv = ["pip", "install", "--python", sys.executable, "--index-strategy", "unsafe-best-match"]
         command = [find_uv(CACHE if is_mounted(CACHE) else SCRATCH), *uv, "--no-progress", *common]
@@ -125,6 +128,15 @@ def install(requirements: list[str], must_hash: bool) -> None:
     shutil.rmtree(SCRATCH, ignore_errors=True)
     if done.returncode:
         sys.exit(done.returncode)
+
+
+def name_an_index(requirements: list[str]) -> bool:
+    """Do requirements files name the index themselves? To pip that goes before its settings, to uv after them."""
+    for path in requirements:
+        with open(path, encoding="utf-8") as file:
+            if re.search(r"^\s*(--index-url|-i)[\s=]", file.read(), re.MULTILINE):
+                return True
+    return False
 
 
 def sees_base_packages() -> bool:

@@ -144,3 +144,20 @@ def test_times_are_fixed(installer: ModuleType, tmp_path: Path) -> None:
     changed = (tmp_path / "folder" / "file").stat().st_ctime_ns
     installer.fix_times(str(tmp_path))
     assert (tmp_path / "folder" / "file").stat().st_ctime_ns == changed
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("--index-url https://x.org/simple\nnumpy==2.4.6\n", True),
+        ("numpy==2.4.6\n-i https://x.org/simple\n", True),
+        ("--index-url=https://x.org/simple\n", True),
+        ("--extra-index-url https://x.org/simple\nnumpy==2.4.6\n", False),
+        ("i-d==1\n", False),
+    ],
+)
+def test_an_index_in_the_requirements_is_seen(installer: ModuleType, tmp_path: Path, text: str, names: bool) -> None:
+    """It goes before what pip's settings say, as with pip itself."""
+    path = tmp_path / "requirements.txt"
+    path.write_text(text)
+    assert installer.name_an_index([str(path)]) is names
