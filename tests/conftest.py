@@ -49,11 +49,11 @@ def base_image() -> str:
     return os.environ.get("FACTORY_BASE") or "python:3.11-slim-bookworm"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the tests of one engine in one process, where several run (`-n`): they count what it holds."""
-    for item in items:
-        if item.get_closest_marker("engine"):
-            item.add_marker(pytest.mark.xdist_group("engine"))
+    # Not in pytest_collection_modifyitems: xdist reads the groups there, before we could name one (3.8, 2026-11-25).
+    if item.get_closest_marker("engine"):
+        item.add_marker(pytest.mark.xdist_group("engine"))
 
 
 def _exported(name: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from volume_stage import PART_BYTES, Stage, stage
 from weights_site import FILES, TOTAL_BYTES
 
+from factory.clients.huggingface import READ_BYTES
 from factory.emulator.faults import FOREVER, Fault
 from factory.volume.layout import Place
 from worker_runtime.weights.store import directory
@@ -29,7 +30,7 @@ def volume(tmp_path: Path) -> Iterator[Stage]:
 
 def kill_in_the_middle(volume: Stage, *paths: str) -> None:
     """Run a prefill whose large file stands still after some parts, and kill it there."""
-    stands_still_at = ARRIVED * PART_BYTES + 100
+    stands_still_at = ARRIVED * PART_BYTES + READ_BYTES  # the Hub's client hands on pieces of that size
     volume.site.plan(Fault("stall", times=FOREVER, path=f"/_cdn*{LARGE}", after_bytes=stands_still_at, wait_s=120))
     process = prefill_process.start(volume.site.url, volume.s3.endpoint_url, volume.files(*paths), PART_BYTES)
     try:
