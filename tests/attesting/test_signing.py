@@ -247,6 +247,7 @@ def test_a_key_is_read_encrypted_or_not(tmp_path: Path, passphrase: str) -> None
         (pem(P256, PASSPHRASE), "wrong", "FACTORY_SIGN_KEY: the key can't be decrypted"),
         (COSIGN, "x", "FACTORY_SIGN_KEY: this is cosign's own form of an encrypted key"),
     ],
+    ids=lambda value: "key" if isinstance(value, bytes) else None,  # new ones in each process: no name for a test
 )
 def test_a_key_that_cannot_sign_is_one_sentence(
     tmp_path: Path, content: bytes | None, passphrase: str | None, sentence: str
@@ -272,6 +273,7 @@ def test_a_key_that_cannot_sign_is_one_sentence(
         (public_pem(RSA), "the key is RSA, and"),
         (public_pem(P384), "the key is of the curve secp384r1"),
     ],
+    ids=lambda value: "key" if isinstance(value, bytes) else None,
 )
 def test_a_key_that_cannot_check_is_one_sentence(tmp_path: Path, content: bytes | None, sentence: str) -> None:
     """It names FACTORY_VERIFY_KEY."""
