@@ -30,7 +30,7 @@ from factory.errors import (
     VerifyError,
 )
 from factory.ports import Engine
-from factory.records import Artifact, Context, Layer, Progress, PushedImage, Tell
+from factory.records import Artifact, Context, Image, Layer, Progress, PushedImage, Tell
 from factory.stages.build import build
 from factory.stages.push import push
 from factory.wording import count_text, size_text
@@ -73,11 +73,9 @@ def _with_engine(line: Line, environment: Context) -> PushedImage:
         stage.summary = f"environment {environment.tag}, {size_text(image.unpacked_bytes)} unpacked"
     with line.stage("push") as stage:
         line.leak_scan.demand_clean_image(image, line.doors.engine, stage.tell)
-        left = push(image, line.doors.engine, stage.tell)
-        _leave_packages(line, left, _installed(line, image.reference, stage.tell), stage.tell)
-        _sign(line, left, stage.tell)
-        sent_bytes = left.sent_bytes
-        return _put_together(line, read_environment(line.context, line.doors.registry), stage, sent_bytes=sent_bytes)
+        left = _push_environment(line, image, _installed(line, image.reference, stage.tell), stage.tell)
+        lower = read_environment(line.context, line.doors.registry)
+        return _put_together(line, lower, stage, sent_bytes=left.sent_bytes)
 
 
 def _by_engine(line: Line, environment: Context | None) -> PushedImage:
@@ -225,12 +223,19 @@ def _stored_components(line: Line, lower: Lower, tell: Tell) -> Components | Non
     return found
 
 
+def _push_environment(line: Line, image: Image, components: Components | None, tell: Tell) -> PushedImage:
+    """Push an environment with what is installed in it, signed."""
+    left = push(image, line.doors.engine, tell)
+    _leave_packages(line, left, components, tell)
+    _sign(line, left, tell)
+    return left
+
+
 def _leave(line: Line, environment: Context, components: Components | None, tell: Tell) -> None:
     """Push the environment, which the engine has in its cache now; a registry that won't have it is a note."""
     try:
-        left = push(build(environment, line.doors.engine, line.machine.options, tell), line.doors.engine, tell)
-        _leave_packages(line, left, components, tell)
-        _sign(line, left, tell)
+        image = build(environment, line.doors.engine, line.machine.options, tell)
+        _push_environment(line, image, components, tell)
         line.has_environment()
     except (BuildError, PushError) as error:
         text = f"no patch lane next time, the environment could not be left at {environment.repository}: {error.what}"

@@ -305,6 +305,7 @@ LAYERS = {
     "factory.stages": [
         "factory.lanes.top",
         "factory.ports",
+        "factory.oci.digests",
         "factory.recipe",
         "factory.records",
         "factory.errors",
@@ -359,6 +360,7 @@ LAYERS = {
         "factory.turns",
         "factory.__version__",
         "factory.account",
+        "factory.oci",
         "factory.records",
         "factory.errors",
         "factory.owners",

@@ -24,11 +24,10 @@ since it could only be a layer. A build secret would be the other way, and needs
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 
 from factory.errors import BuildError
+from factory.oci import tars
 from factory.records import BuildOptions, Context, ContextFile
 
 MACHINE_FOLDER = ".machine"
@@ -36,8 +35,6 @@ MACHINE_MOUNT = "--mount=type=bind,source=.machine,target=/run/machine"
 MACHINE_SOURCE = ". /run/machine/env"
 CACHE_MOUNT = "--mount=type=cache,id=factory-packages,target=/mnt"
 
-# 1980-01-01T00:00:00Z: the oldest time that a zip file (a wheel built in a RUN step) can hold.
-MTIME_S = 315_532_800
 CHUNK_BYTES = 1 << 20
 
 # /dev/shm is a tmpfs of the RUN step's own container: the joined bundle is in no layer.
@@ -97,19 +94,13 @@ def context_tar(
         files["Dockerfile"] = ContextFile("Dockerfile", dockerfile.mode, "", len(content), content=content)
     folders: set[str] = set()
     for path in sorted(files, key=lambda p: (p != "Dockerfile", p)):
-        for parent in reversed(PurePosixPath(path).parents[:-1]):
-            if str(parent) not in folders:
-                folders.add(str(parent))
-                yield _header(str(parent), 0o755, 0, tarfile.DIRTYPE)
-        yield _header(path, files[path].mode, files[path].size_bytes, tarfile.REGTYPE)
+        for folder in tars.folders_above(path):
+            if folder not in folders:
+                folders.add(folder)
+                yield tars.entry(folder, 0o755, 0, "folder")
+        yield tars.entry(path, files[path].mode & 0o777, files[path].size_bytes, "file")
         yield from _padded(files[path])
-    yield b"\0" * (2 * tarfile.BLOCKSIZE)
-
-
-def _header(path: str, mode: int, size_bytes: int, kind: bytes) -> bytes:
-    info = tarfile.TarInfo(path)
-    info.mode, info.size, info.type, info.mtime = mode & 0o777, size_bytes, kind, MTIME_S
-    return info.tobuf(format=tarfile.GNU_FORMAT)
+    yield tars.END
 
 
 def _padded(file: ContextFile) -> Iterator[bytes]:
@@ -123,8 +114,7 @@ def _padded(file: ContextFile) -> Iterator[bytes]:
             where=str(file.source or file.path),
             fix="run the command again",
         )
-    if rest := sent_bytes % tarfile.BLOCKSIZE:
-        yield b"\0" * (tarfile.BLOCKSIZE - rest)
+    yield tars.padding(sent_bytes)
 
 
 def _chunks(file: ContextFile) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from factory.errors import (
     RegistryUnreachable,
     VerifyError,
 )
+from factory.oci.digests import digest_of
 from factory.records import Manifest, PullLimit
 from factory.references import Reference, parse
 
@@ -66,7 +67,7 @@ class DistributionRegistry:
         if answer.status_code == 404:
             return None
         digest = answer.headers.get("docker-content-digest")
-        return digest if digest else _digest_of(self._manifest_bytes(wanted).content)
+        return digest if digest else digest_of(self._manifest_bytes(wanted).content)
 
     def manifest(self, reference: str) -> Manifest:
         """Return the linux/amd64 manifest of a tag or digest, and the platform its config names.
@@ -89,7 +90,7 @@ class DistributionRegistry:
         raw = self.read(wanted.repository, config.digest, 0, config.size_bytes)
         _compare(config.digest, raw, str(wanted))
         architecture, system = config_platform(raw, str(wanted))
-        digest = _digest_of(answer.content)
+        digest = digest_of(answer.content)
         return Manifest(digest, media_type, config, layers, architecture, system, len(answer.content))
 
     def blob_size(self, repository: str, digest: str) -> int | None:
@@ -197,10 +198,6 @@ def _decode(answer: httpx.Response, where: str) -> tuple[str, dict[str, object]]
         raise VerifyError("the manifest is no mapping", where=where, fix="push the image again")
     header = answer.headers.get("content-type", "").split(";")[0]
     return str(body.get("mediaType") or header), body
-
-
-def _digest_of(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _compare(digest: str, content: bytes, where: str) -> None:

@@ -6,13 +6,13 @@ the digest, which the clients themselves write: distribution-spec v1.1, "Referre
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from factory.clients.manifests import OCI_INDEX, OCI_MANIFEST
+from factory.oci.digests import digest_of
+from factory.oci.media import OCI_INDEX, OCI_MANIFEST
 from factory.records import Artifact, Layer, Referrer
 
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
@@ -36,9 +36,9 @@ class Made:
 
 def made_of(artifact: Artifact, subject: Layer) -> Made:
     """Return what a registry gets for an artefact of a manifest, the same each time."""
-    blob = Layer(_digest(artifact.content), len(artifact.content), artifact.media_type)
+    blob = Layer(digest_of(artifact.content), len(artifact.content), artifact.media_type)
     manifest = artifact_manifest(subject, artifact.artifact_type, blob)
-    return Made(manifest, Referrer(_digest(manifest), artifact.artifact_type, blob))
+    return Made(manifest, Referrer(digest_of(manifest), artifact.artifact_type, blob))
 
 
 def artifact_manifest(subject: Layer, artifact_type: str, blob: Layer) -> bytes:
@@ -91,10 +91,6 @@ def with_referrers(entries: Sequence[Mapping[str, Any]], made: Sequence[Made]) -
     """Return the index of these descriptors and more."""
     more = [each.entry for each in made]
     return _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, *more]})
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _descriptor(layer: Layer) -> dict[str, object]:

@@ -7,7 +7,6 @@ registry is asked whether it has it.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 import httpx
 
 from factory.clients import registry_referrers as referring
-from factory.clients.manifests import ACCEPT, OCI_INDEX, OCI_MANIFEST
+from factory.clients.manifests import ACCEPT
 from factory.clients.registry_auth import Login, Notes
 from factory.clients.registry_http import METADATA_LIMIT_BYTES
 from factory.clients.registry_refusals import lasting, unreachable
@@ -29,6 +28,8 @@ from factory.clients.registry_upload import Body, Patience, Teller, Upload
 from factory.clients.registry_wire import Wire
 from factory.clients.retries import send_patiently
 from factory.errors import PushDenied, RegistryFailed, RegistryRefused
+from factory.oci.digests import digest_of
+from factory.oci.media import OCI_INDEX, OCI_MANIFEST
 from factory.records import Artifact, Layer, Referrer, Tell
 from factory.references import Reference, parse
 
@@ -141,7 +142,7 @@ class DistributionStore:
 
     def put(self, repository: str, content: bytes) -> Layer:
         """Send a small blob unless it is there; return digest and size."""
-        where, digest = parse(repository), _digest(content)
+        where, digest = parse(repository), digest_of(content)
         layer = Layer(digest, len(content), "")
         if (repository, digest) in self._there or self.has(repository, digest):
             self._there.add((repository, digest))
@@ -159,7 +160,7 @@ class DistributionStore:
     def put_manifest(self, repository: str, target: str, media_type: str, content: bytes) -> str:
         """Put a manifest under a tag or its own digest, and return the digest. Docker's schema 2 and OCI's alike."""
         self._put_manifest(parse(repository), target, media_type, content)
-        return _digest(content)
+        return digest_of(content)
 
     def manifest_bytes(self, repository: str, target: str) -> bytes:
         """Return the manifest that a tag or digest has now, of whatever kind; empty when there is none."""
@@ -279,7 +280,7 @@ class DistributionStore:
         self._wire.count(len(content))
         if not answer.is_success:
             raise lasting(answer, where, "the manifest")
-        _compare(answer, _digest(content), where)
+        _compare(answer, digest_of(content), where)
         return answer
 
     @contextmanager
@@ -363,10 +364,6 @@ class DistributionStore:
 
 class _OwnError(Exception):
     """Carries what a blob's content raised past the retries."""
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _compare(answer: httpx.Response, digest: str, where: Reference) -> None:

@@ -6,7 +6,6 @@ engine is asked, nothing is pulled. Same context, same bytes: the same image is 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from factory.errors import ImageNotInRegistry, LaneUnavailable, RegistryRefused
 from factory.lanes.top import Copy, Say, Top, cut_context
 from factory.oci import media, tars
 from factory.oci.config import Config
+from factory.oci.digests import digest_of
 from factory.oci.manifest import manifest as manifest_bytes
 from factory.ports import ImageStore, Registry
 from factory.records import Context, Layer, Manifest, PushedImage, StoredLayer, Tell, tell_nobody
@@ -104,7 +104,7 @@ def assemble(
         sending.append(pool.submit(store.put, context.repository, config))
         content = _manifest(lower, config, ordered, oci=is_oci)
         kind = media.OCI_MANIFEST if is_oci else media.DOCKER_MANIFEST
-        subject = Layer(_sha256(content), len(content), kind)
+        subject = Layer(digest_of(content), len(content), kind)
         describing = pool.submit(describe, subject)
         ways = [each.result() for each in placing]
         for each in sending:
@@ -116,7 +116,7 @@ def assemble(
 
 
 def _manifest(lower: Lower, config: bytes, ordered: Sequence[StoredLayer | Say], *, oci: bool) -> bytes:
-    described = Layer(_sha256(config), len(config), media.config_type(oci=oci))
+    described = Layer(digest_of(config), len(config), media.config_type(oci=oci))
     above = (step.blob for step in ordered if isinstance(step, StoredLayer))
     return manifest_bytes(described, [*lower.manifest.layers, *above], oci=oci)
 
@@ -127,8 +127,8 @@ def _code_layer(step: Copy, *, oci: bool) -> tuple[bytes, bytes, StoredLayer]:
     contents = {path: file.content or b"" for path, file in step.files}
     tar = tars.layer_tar(contents, {path: file.mode for path, file in step.files})
     blob = tars.gzipped(tar)
-    layer = Layer(_sha256(blob), len(blob), media.layer_type("gzip", oci=oci))
-    return tar, blob, StoredLayer(layer, _sha256(tar), sum(map(len, contents.values())), step.created_by)
+    layer = Layer(digest_of(blob), len(blob), media.layer_type("gzip", oci=oci))
+    return tar, blob, StoredLayer(layer, digest_of(tar), sum(map(len, contents.values())), step.created_by)
 
 
 def _in_order(top: Top, code: Sequence[StoredLayer], baked: Sequence[StoredLayer]) -> list[StoredLayer | Say]:
@@ -190,7 +190,3 @@ def _content(blob: Layer, repository: str, registry: Registry) -> Iterator[bytes
 
 def _unavailable(context: Context, what: str, fix: str) -> LaneUnavailable:
     return LaneUnavailable(f"no patch lane here: {what}", where=context.reference, fix=fix)
-
-
-def _sha256(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()

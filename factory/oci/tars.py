@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Literal
 
-# 1980-01-01T00:00:00Z, as in the build context (factory/clients/docker_context.py says why).
+# 1980-01-01T00:00:00Z: the oldest time that a zip file (a wheel built in a RUN step) can hold.
 MTIME_S = 315_532_800
 GZIP_LEVEL = 6
 END = b"\0" * (2 * tarfile.BLOCKSIZE)

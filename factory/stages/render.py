@@ -25,6 +25,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from factory.errors import RenderError, TemplateError
 from factory.lanes.top import cut_context
+from factory.oci.digests import digest_of
 from factory.recipe.handler_file import read_handler
 from factory.recipe.load import RecipeFile
 from factory.records import BaseImage, Context, ContextFile, ModelFiles
@@ -36,6 +37,7 @@ MACHINE_SOURCE = ". /run/machine/env"
 CACHE_MOUNT = "--mount=type=cache,id=factory-packages,target=/mnt"
 REVISION_LABEL = "org.opencontainers.image.revision"
 _ONE_AT_A_TIME = threading.Lock()
+_sha256 = lru_cache(maxsize=256)(digest_of)  # the runtime's sources are the same for every recipe
 
 
 def render(
@@ -330,8 +332,3 @@ def _warnings(base: BaseImage) -> tuple[str, ...]:
     if "@" in base.pinned:
         return ()
     return (f"the base {base.reference} is not pinned by digest: another day's build may differ",)
-
-
-@lru_cache(maxsize=256)
-def _sha256(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()

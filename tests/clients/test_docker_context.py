@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.clients.docker_context import CACHE_MOUNT, MTIME_S, context_tar, machine_files, without_machine
+from factory.clients.docker_context import CACHE_MOUNT, context_tar, machine_files, without_machine
 from factory.errors import BuildError
+from factory.oci.tars import MTIME_S
 from factory.records import BaseImage, BuildOptions, Context, ContextFile
 
 names = st.text("abcdefghij-_.", min_size=1, max_size=120).filter(lambda name: name.strip(".") != "")

@@ -24,7 +24,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from factory.clients.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from factory.clients.registry import DistributionRegistry
 from factory.clients.registry_store import DistributionStore
 from factory.clients.registry_upload import PIECE_BYTES, in_pieces
@@ -41,6 +40,7 @@ from factory.errors import (
     RegistryRefused,
     RegistryUnreachable,
 )
+from factory.oci.media import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from factory.records import Layer, Progress, tell_nobody
 
 ADA = ("ada", "secret")
