@@ -31,7 +31,9 @@ def test_gzip_is_exact(content: bytes, level: int) -> None:
     assert ends(gzip.compress(content, level)) == Unpacked(len(content), is_exact=True)
 
 
-@pytest.mark.parametrize("content", [b"", os.urandom(100_000), bytes(100_000)])
+@pytest.mark.parametrize(
+    "content", [b"", os.urandom(100_000), bytes(100_000)], ids=["nothing", "incompressible", "zeros"]
+)
 def test_extremes_of_compression(content: bytes) -> None:
     """What can't be compressed, and what vanishes, is exact too."""
     assert ends(gzip.compress(content)) == Unpacked(len(content), is_exact=True)
