@@ -34,6 +34,11 @@ class Kept:
 
     folder: Path
 
+    @classmethod
+    def below(cls, home: Path) -> Kept:
+        """Return those of FACTORY_HOME."""
+        return cls(home / "answers")
+
     def get(self, *question: str) -> Any:
         """Return the answer (JSON's types); None where there is none that can be trusted."""
         path = self._path(question)

@@ -303,6 +303,7 @@ def _bake(line: Line, tell: Tell) -> Bake | None:
     """Return what sends the weights that go into the image; None when there are none."""
     if not line.baked:
         return None
+    from factory.kept import Kept
     from factory.lanes.weights import bake
 
     doors, context = line.doors, line.context
@@ -313,6 +314,7 @@ def _bake(line: Line, tell: Tell) -> Bake | None:
         doors.weights,
         doors.store,
         doors.registry,
+        Kept.below(line.machine.home),
         compress=line.compress,
         is_oci=is_oci,
         tell=tell,

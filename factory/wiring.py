@@ -122,7 +122,7 @@ def _kept(settings: Settings) -> Kept:
     """Return the answers that can't change, or only cost a question more when they did."""
     from factory.kept import Kept
 
-    return Kept(settings.home / "answers")
+    return Kept.below(settings.home)
 
 
 def _kept_hub(settings: Settings) -> ModelHub:

@@ -71,6 +71,7 @@ LAYERS = {
         "factory.wording",
     ],
     "factory.shipping": [
+        "factory.kept",
         "factory.ports",
         "factory.__version__",
         "factory.attesting",
@@ -93,6 +94,7 @@ LAYERS = {
     ],
     "factory.oci": ["factory.oci", "factory.records", "factory.errors"],
     "factory.lanes": [
+        "factory.kept",
         "factory.lanes",
         "factory.oci",
         "factory.ports",

@@ -3,11 +3,14 @@
 The image holds IMAGE_BYTES that nothing shrinks, made by a step, so that nothing is downloaded for it; its environment
 is in the registry from the start. Each round changes the handler anew for each side, the sides in turns:
 
-- cold: `factory build --push --lane docker` on a dockerd that was started for it with an empty data root, against
-  `--lane patch` with an empty FACTORY_HOME and no engine in reach;
-- warm: the same on the engine that made the image, against the same patch.
+- cold: `docker build` and `docker push` on a dockerd that was started for it with an empty data root, against
+  `factory build --push --lane patch` with an empty FACTORY_HOME and no engine in reach;
+- warm: the same on an engine that has all steps in its cache, dependencies before code, against the same patch;
+- warm, ours: `factory build --push --lane docker` on that engine, which does what the patch does: it searches for
+  secrets, attaches SBOM and provenance, and checks the registry.
 
-What was sent is read from the records, and held against the registry: the new blobs of the tag's manifest.
+Docker's figures are the sum of its two commands (`bare_docker`). What the patch sends is read from the records, and
+the image is held against the registry.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,8 @@ from typing import Any
 from private_dockerd import running_dockerd
 from registries import running_registry
 
-from benchmarks.timing import timed
+from benchmarks.lanes import bare_docker
+from benchmarks.timing import load, timed
 from factory.clients.docker_engine import DockerEngine
 from factory.clients.registry import DistributionRegistry
 from factory.wording import size_text
@@ -61,6 +65,14 @@ class Bench:
         (self.home / "patch.yaml").write_text(json.dumps(recipe))  # JSON is YAML
         self._forget(self.build("", "auto", {}), self.environ["DOCKER_HOST"])
 
+        bare_docker.write_context(self.home / "patch.yaml", self.context, self.environ)
+        self.docker("", self.environ["DOCKER_HOST"])  # the steps as Docker's own session knows them
+
+    @property
+    def context(self) -> Path:
+        """The folder that Docker builds."""
+        return self.home / "context"
+
     def build(self, side: str, lane: str, environ: Mapping[str, str]) -> dict[str, Any]:
         """Change the handler and build: one process, timed from start to exit."""
         (self.home / "handler.py").write_text(HANDLER.format(unique=uuid.uuid4().hex))
@@ -76,8 +88,16 @@ class Bench:
         return record
 
     def docker(self, side: str, host: str) -> None:
-        """Build and push by an engine."""
-        self._forget(self.build(side, "docker", {"DOCKER_HOST": host}), host)
+        """Change the handler, build and push by an engine, with nothing of ours."""
+        (self.context / "handler.py").write_text(HANDLER.format(unique=uuid.uuid4().hex))
+        tag = f"{self.environ['FACTORY_REGISTRY']}/bench/patch:{uuid.uuid4().hex[:16]}"
+        build_s, push_s = bare_docker.build_and_push(self.context, tag, {**self.environ, "DOCKER_HOST": host})
+        self.seconds.setdefault(side, []).append(build_s + push_s)
+        DockerEngine(host).remove(tag)
+
+    def docker_lane(self, side: str) -> None:
+        """Build and push by factory's own Docker lane."""
+        self._forget(self.build(side, "docker", {}), self.environ["DOCKER_HOST"])
 
     def patch(self, side: str) -> None:
         """Put it together with no engine in reach, and see in the registry what it can have sent."""
@@ -103,6 +123,7 @@ def main(rounds: int) -> int:
                 bench.docker("cold docker", host)
             bench.patch("cold patch")
             bench.docker("warm docker", bench.environ["DOCKER_HOST"])
+            bench.docker_lane("ours docker")
             bench.patch("warm patch")
     return _report(bench, rounds)
 
@@ -114,13 +135,23 @@ def _report(bench: Bench, rounds: int) -> int:
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     sent, missed = max(bench.sent_bytes), False
-    for name, goal in (("cold", COLD), ("warm", WARM)):
-        docker, patch = (statistics.median(bench.seconds[f"{name} {side}"]) for side in ("docker", "patch"))
-        is_met = docker / patch >= goal and sent <= SENT_LIMIT_BYTES
+    rows = (
+        ("cold host", "cold docker", "cold patch", COLD),
+        ("warm host", "warm docker", "warm patch", WARM),
+        ("warm host, `--lane docker`", "ours docker", "warm patch", 0.0),
+    )
+    for name, docker_side, patch_side, goal in rows:
+        docker, patch = bench.seconds[docker_side], bench.seconds[patch_side]
+        ratio = statistics.median(docker) / statistics.median(patch)
+        is_met = ratio >= goal and sent <= SENT_LIMIT_BYTES
         missed = missed or not is_met
         lines.append(
-            f"| {name} host | {docker:.2f} | {patch:.2f} | {docker / patch:.1f} | {goal:g} | {size_text(sent)} "
-            f"| {'met' if is_met else 'MISSED'} |"
+            f"| {name} | {_spread(docker)} | {_spread(patch)} | {ratio:.1f} | {goal or ''} | {size_text(sent)} "
+            f"| {('met' if is_met else 'MISSED') if goal else ''} |"
         )
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join([*lines, "", load()]) + "\n")
     return int(missed)
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"

@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from factory.errors import LaneUnavailable, PushDenied, RegistryRefused
-from factory.lanes import weight_index
+from factory.kept import Kept
 from factory.lanes.compressing import choose, known_uplink
 from factory.lanes.flowing import Flow
 from factory.lanes.packing import Compress, Compression, Parcel, parcels
+from factory.lanes.weight_index import WeightIndex
 from factory.oci import media
 from factory.ports import ImageStore, Registry, WeightSource
 from factory.records import Layer, ModelFiles, Progress, StoredLayer, Tell
@@ -33,6 +34,7 @@ def bake(
     source: WeightSource,
     store: ImageStore,
     registry: Registry,
+    kept: Kept,
     *,
     compress: Compress,
     is_oci: bool,
@@ -43,7 +45,8 @@ def bake(
     Raises the trees below ResolveError and PushError, and LaneUnavailable when `shared` can't be written.
     """
     wanted = parcels([model for model in models if model.placement == "image"])
-    oven = _Oven(repository, shared, source, store, registry, compress, is_oci, tell)
+    index = WeightIndex(registry, store, shared, kept, is_oci)
+    oven = _Oven(repository, shared, source, store, registry, index, compress, is_oci, tell)
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bake")
     try:
         baking = [pool.submit(oven.layer, parcel) for parcel in wanted]
@@ -74,6 +77,7 @@ class _Oven:
     source: WeightSource
     store: ImageStore
     registry: Registry
+    index: WeightIndex
     compress: Compress
     is_oci: bool
     tell: Tell
@@ -85,7 +89,7 @@ class _Oven:
         created_by = f"COPY models/{parcel.model_key}/ /models/{parcel.model_key}/ # buildkit"
         kinds: tuple[Compression, ...] = ("gzip", "none") if self.compress == "auto" else (self.compress,)
         for kind in kinds:
-            found = weight_index.find(self.registry, self.shared, parcel.key(kind), created_by, is_oci=self.is_oci)
+            found = self.index.find(parcel.key(kind), created_by)
             if found and self._place(found.blob):
                 self.tell(Progress("bytes", parcel.name, parcel.name, "cached", parcel.size_bytes, parcel.size_bytes))
                 return found
@@ -107,7 +111,7 @@ class _Oven:
         self._pace = sent.size_bytes / max(flow.sending_s, 1e-3)
         blob = replace(sent, media_type=media.layer_type(choice.compression, oci=self.is_oci))
         layer = StoredLayer(blob, *flow.unpacked(sent), created_by)
-        weight_index.keep(self.store, self.shared, parcel.key(choice.compression), layer, is_oci=self.is_oci)
+        self.index.keep(parcel.key(choice.compression), layer)
         if not self._place(blob):
             raise RegistryRefused("a layer that was just sent isn't there", where=self.shared, fix="try again")
         return layer

@@ -8,12 +8,14 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from fake_hub import FakeRegistry
 from fake_store import FakeStore
 
 from factory.errors import HubFailed, LaneUnavailable
+from factory.kept import Kept
 from factory.lanes import packing, weights
 from factory.lanes.compressing import decide
 from factory.lanes.packing import Compress
@@ -66,6 +68,7 @@ class Bench:
     contents: dict[str, bytes] = field(default_factory=lambda: dict(FILES))
     store: FakeStore = field(default_factory=FakeStore)
     told: list[Progress] = field(default_factory=list)
+    kept: Kept = field(default_factory=lambda: Kept(Path("/dev/null/none")))  # a machine that remembers nothing
 
     def __post_init__(self) -> None:
         self.source = Source(self.contents)
@@ -86,6 +89,7 @@ class Bench:
             self.source,
             self.store,
             self.registry,
+            self.kept,
             compress=compress,
             is_oci=is_oci,
             tell=self.told.append,
@@ -210,6 +214,19 @@ def test_what_had_arrived_is_found_after_a_failure() -> None:
     layers = bench.bake(compress="gzip")
     assert [layer.was_sent for layer in layers] == [path in bench.source.reads for path in ("a.bin", "b.bin", "c.bin")]
     assert layers[-1].was_sent
+
+
+def test_a_layer_whose_entry_was_refused_is_not_sent_again(tmp_path: Path) -> None:
+    """A blob that arrived whole before the registry refused its entry is found by this machine's note."""
+    bench = Bench(kept=Kept(tmp_path))
+    sent = bench.bake(compress="gzip")
+    for entry in [key for key in bench.registry.digests if ":weights-" in key]:
+        del bench.registry.digests[entry]
+    bench.source.reads.clear()
+    found = bench.bake(compress="gzip")
+    assert (found, bench.source.reads) == (tuple(replace(layer, was_sent=False) for layer in sent), [])
+    other = Bench(bench.contents, bench.store)  # the entries are there now, for every machine
+    assert other.bake(repository=OTHER, compress="gzip") == found
 
 
 def test_one_file_in_two_models() -> None:
