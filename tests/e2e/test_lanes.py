@@ -33,6 +33,7 @@ SAID = ("Env", "Labels", "Cmd", "Entrypoint", "WorkingDir", "User", "ExposedPort
 # What an engine lays into each container, with the time of that moment.
 LAID = {".dockerenv", "etc", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf", "dev", "proc", "sys"}
 NOWHERE = "unix:///nowhere/docker.sock"
+JOB = """echo '{"input": {"text": "hello"}}' | python -m worker_runtime --test-input - 2>/dev/null"""
 
 
 @dataclass
@@ -83,6 +84,11 @@ class Shop:
         finally:
             container.remove(force=True)
 
+    def answer(self, reference: str) -> Any:
+        """Return what the image answers to the recipe's test job."""
+        out: bytes = self.client.containers.run(reference, ["sh", "-c", JOB], remove=True, network="none")
+        return json.loads(out.splitlines()[-1])
+
     def said(self, reference: str) -> dict[str, object]:
         """Return what the config says to who runs it; None and empty are the same."""
         config = self.client.images.get(reference).attrs["Config"]
@@ -111,7 +117,7 @@ def shop(tmp_path: Path, engine_host: str, registry: str) -> Any:
 
 
 def test_the_patch_lane_makes_the_image_that_docker_makes(shop: Shop, engine_host: str, tmp_path: Path) -> None:
-    """Same files, modes, owners, times and config; dockerd runs it; podman and skopeo read it; no engine was asked."""
+    """Same files, modes, owners, times, config and answer to the test job; podman and skopeo read it; no engine."""
     shop.write("first")
     shop.build()  # leaves the environment
     shop.write("second")
@@ -129,10 +135,8 @@ def test_the_patch_lane_makes_the_image_that_docker_makes(shop: Shop, engine_hos
     assert files.keys() == theirs.keys()
     assert {path: (files[path], theirs[path]) for path in files if files[path] != theirs[path]} == {}
 
-    out = shop.client.containers.run(
-        patched["image"], ["python", "-c", "import worker_runtime, handler; print('ok')"], remove=True, network="none"
-    )
-    assert out.strip() == b"ok"
+    answers = [shop.answer(image) for image in (patched["image"], reference["tag"])]
+    assert answers[0] == answers[1] and answers[0]["output"] == {"text": "HELLO"}
     _read_elsewhere(patched["image"], tmp_path)
 
 
