@@ -261,7 +261,7 @@ class Line:
         context = self.context
         with self.stage("build") as stage:
             self.leak_scan.demand_clean_context(context)
-            context = self._with_weights(context, stage.tell)
+            context = self.with_weights(context, stage.tell)
             image = build(context, self.doors.engine, self.machine.options, stage.tell, force=self.is_forced)
             stage.is_cached = not image.was_built
             size_known = image.unpacked_bytes > 0  # a buildx builder doesn't tell it
@@ -359,7 +359,7 @@ class Line:
             tell(Progress("note", "base", f"base not pinned: {error}"))
             return BaseImage(reference)
 
-    def _with_weights(self, context: Context, tell: Tell) -> Context:
+    def with_weights(self, context: Context, tell: Tell) -> Context:
         """Bring the weights that go into the image to this machine (never through a layer with a token in it)."""
         folder = self.machine.home / "weights" / self.file.recipe.name
         for model in self.baked:

@@ -29,7 +29,7 @@ Placement = Literal["volume", "image", "disk", "cached", "auto"]
 class Block(BaseModel):
     """One block of a recipe: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False, defer_build=True)
 
 
 class Model(Block):
