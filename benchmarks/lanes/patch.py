@@ -29,8 +29,8 @@ from typing import Any
 from private_dockerd import running_dockerd
 from registries import running_registry
 
-from benchmarks.lanes import bare_docker
-from benchmarks.timing import load, timed
+from benchmarks import bare_docker
+from benchmarks.timing import timed
 from factory.clients.docker_engine import DockerEngine
 from factory.clients.registry import DistributionRegistry
 from factory.wording import size_text
@@ -149,7 +149,7 @@ def _report(bench: Bench, rounds: int) -> int:
             f"| {name} | {_spread(docker)} | {_spread(patch)} | {ratio:.1f} | {goal or ''} | {size_text(sent)} "
             f"| {('met' if is_met else 'MISSED') if goal else ''} |"
         )
-    sys.stdout.write("\n".join([*lines, "", load()]) + "\n")
+    sys.stdout.write("\n".join(lines) + "\n")
     return int(missed)
 
 

@@ -33,8 +33,7 @@ from typing import Any
 from private_dockerd import running_dockerd
 from registries import RunningRegistry, running_registry
 
-from benchmarks.lanes import bare_docker
-from benchmarks.timing import load
+from benchmarks import bare_docker
 
 SIZE_BYTES, PIECE_BYTES = 1 << 30, 1 << 24
 LARGE_BYTES = 1 << 28  # what is so big in engine or registry is a round's weights
@@ -182,8 +181,6 @@ def _report(taken: Mapping[str, list[Taken]]) -> int:
         f"{max(each.rss_mb for each in taken['docker']):.0f} MB. Against `--lane docker` it is {whole:.1f} times as "
         f"fast. Sent by the lane: {int(taken['lane'][0].record['sent_bytes']) / 1e6:,.1f} MB, for the second recipe "
         f"{int(taken['again'][0].record['sent_bytes']) / 1e6:,.1f} MB.",
-        "",
-        load(),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     return int(any("MISSED" in line for line in lines))
