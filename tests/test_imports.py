@@ -409,7 +409,7 @@ LIBRARIES = {
     "httpx_sse": ["factory.clients.runpod"],
     "stamina": ["factory.clients"],
     "runpod": ["worker_runtime.sdk"],
-    "httpcore2": ["worker_runtime.download"],
+    "httpcore2": ["worker_runtime.download", "factory.clients.huggingface"],
     "boto3": ["factory.clients.volume_store", "worker_runtime.storage"],
     "botocore": ["factory.clients.volume_store", "worker_runtime.storage", "worker_runtime.storage_pin"],
 }

@@ -6,7 +6,7 @@ is in the registry from the start. Each round changes the handler anew for each 
 - cold: `docker build` and `docker push` on a dockerd that was started for it with an empty data root, against
   `factory build --push --lane patch` with an empty FACTORY_HOME and no engine in reach;
 - warm: the same on an engine that has all steps in its cache, dependencies before code, against the same patch;
-- warm, ours: `factory build --push --lane docker` on that engine, which does what the patch does: it searches for
+- warm, ours, once: `factory build --push --lane docker` on that engine, which does what the patch does: it searches for
   secrets, attaches SBOM and provenance, and checks the registry.
 
 Docker's figures are the sum of its two commands (`bare_docker`). What the patch sends is read from the records, and
@@ -123,8 +123,8 @@ def main(rounds: int) -> int:
                 bench.docker("cold docker", host)
             bench.patch("cold patch")
             bench.docker("warm docker", bench.environ["DOCKER_HOST"])
-            bench.docker_lane("ours docker")
             bench.patch("warm patch")
+        bench.docker_lane("ours docker")
     return _report(bench, rounds)
 
 
@@ -138,7 +138,7 @@ def _report(bench: Bench, rounds: int) -> int:
     rows = (
         ("cold host", "cold docker", "cold patch", COLD),
         ("warm host", "warm docker", "warm patch", WARM),
-        ("warm host, `--lane docker`", "ours docker", "warm patch", 0.0),
+        ("warm host, `--lane docker`, once", "ours docker", "warm patch", 0.0),
     )
     for name, docker_side, patch_side, goal in rows:
         docker, patch = bench.seconds[docker_side], bench.seconds[patch_side]
