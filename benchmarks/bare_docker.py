@@ -23,13 +23,18 @@ from factory.records import BuildOptions
 def write_context(recipe: Path, folder: Path, environ: Mapping[str, str]) -> None:
     """Write a recipe's build context with what the machine adds to it; its weights lie there as files of their own."""
     _run([sys.executable, "-m", "factory", "render", str(recipe), "--out", str(folder)], environ)
-    ca_file = environ.get("FACTORY_CA")
-    for path, content in machine_files(BuildOptions("host", Path(ca_file) if ca_file else None)).items():
+    for path, content in added_files(environ).items():
         (folder / path).write_bytes(content)
     for link in [path for path in folder.rglob("*") if path.is_symlink()]:
         weights = link.resolve()
         link.unlink()
         shutil.copyfile(weights, link)
+
+
+def added_files(environ: Mapping[str, str]) -> dict[str, bytes]:
+    """Return what this machine adds to a context: the CA bundle of FACTORY_CA, where there is one."""
+    ca_file = environ.get("FACTORY_CA")
+    return machine_files(BuildOptions("host", Path(ca_file) if ca_file else None))
 
 
 def build_and_push(folder: Path, tag: str, environ: Mapping[str, str]) -> tuple[float, float]:

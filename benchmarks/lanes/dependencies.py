@@ -34,9 +34,10 @@ from urllib.parse import unquote
 
 import docker
 
+from benchmarks.bare_docker import added_files
 from factory import recipe as recipes
-from factory.clients.docker_context import machine_files
-from factory.records import BaseImage, BuildOptions
+from factory.records import BaseImage
+from factory.sizing.packages import python_name
 from factory.stages.render import render
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +116,9 @@ class _Index(http.server.SimpleHTTPRequestHandler):
         """Answer a package's page, a wheel's metadata, or a wheel."""
         path = unquote(self.path)
         if path.startswith("/simple/"):
-            wheels = [each.name for each in WHEELS.glob("*.whl") if _normal(each.name.split("-")[0]) in path.split("/")]
+            wheels = [
+                each.name for each in WHEELS.glob("*.whl") if python_name(each.name.split("-")[0]) in path.split("/")
+            ]
             self._say("".join(f'<a href="/{name}" data-core-metadata="true">{name}</a>' for name in sorted(wheels)))
         elif path.endswith(".whl.metadata"):
             with zipfile.ZipFile(WHEELS / path[1 : -len(".metadata")]) as archive:
@@ -129,11 +132,6 @@ class _Index(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(text.encode())
-
-
-def _normal(name: str) -> str:
-    """Return a package's name as PEP 503 normalises it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @contextmanager
@@ -161,8 +159,7 @@ def _start(client: docker.APIClient, pip: list[str]) -> Iterator[tuple[str, str]
     context = render(recipes.load(path), (), BaseImage(base), repository="bench/dependencies")
     files = {file.path: file.content or b"" for file in context.files}
     dockerfile = files.pop("Dockerfile").decode()
-    ca_file = os.environ.get("FACTORY_CA")
-    files |= machine_files(BuildOptions("host", Path(ca_file) if ca_file else None))
+    files |= added_files(os.environ)
     copy = dockerfile.index("COPY requirements.txt ")
     step = re.compile(r"RUN .*\n", re.MULTILINE).search(dockerfile, copy)
     assert step is not None
@@ -176,8 +173,7 @@ def _start(client: docker.APIClient, pip: list[str]) -> Iterator[tuple[str, str]
 
 def _one_round(client: docker.APIClient, side: Side, start: str) -> None:
     name = f"bench/side-{uuid.uuid4().hex[:8]}:1"
-    ca_file = os.environ.get("FACTORY_CA")
-    files = machine_files(BuildOptions("host", Path(ca_file) if ca_file else None))
+    files = added_files(os.environ)
     machine = "--mount=type=bind,source=.machine,target=/run/machine . /run/machine/env &&"
     # A cache of its own for each round: empty but for uv, which the step of a line before brings.
     cache = f"id=bench-{uuid.uuid4().hex[:8]}"

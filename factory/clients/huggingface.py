@@ -60,7 +60,7 @@ _TRIES_PER_FILE = 2
 _CUTS_BORNE = 5  # in a row, without a byte in between
 READ_BYTES = 1 << 19  # a few of these wait in the weights lane, whose memory is counted
 # The Hub's client reads 64 KiB at a time, which takes 2.6 s of a core for 1 GiB; in such pieces 1.2 s (2026-11-25).
-httpcore2.HTTP11Connection.READ_NUM_BYTES = 1 << 19
+httpcore2.HTTP11Connection.READ_NUM_BYTES = READ_BYTES
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 

@@ -29,6 +29,7 @@ Placement = Literal["volume", "image", "disk", "cached", "auto"]
 class Block(BaseModel):
     """One block of a recipe: unknown keys are errors, values never change."""
 
+    # Each block's validator would be built for itself, and again in Recipe's: Recipe's is enough.
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False, defer_build=True)
 
 

@@ -18,8 +18,8 @@ import stamina
 from cutting_proxy import cutting_proxy
 from private_dockerd import small_memory_disk
 from registries import GZIP_LAYER, RunningRegistry, free_port, pusher, running_registry, sha256
+from registry_front import METHODS, Front
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,7 +28,7 @@ from factory.clients.registry import DistributionRegistry
 from factory.clients.registry_store import DistributionStore
 from factory.clients.registry_upload import PIECE_BYTES, in_pieces
 from factory.emulator.dockerhub import create_dockerhub
-from factory.emulator.faults import FOREVER, Call, Fault, Faults
+from factory.emulator.faults import FOREVER, Fault
 from factory.emulator.registry_proxy import Upstream
 from factory.emulator.serve import running
 from factory.errors import (
@@ -47,7 +47,6 @@ ADA = ("ada", "secret")
 MIB = 1 << 20
 SUBJECT = Layer(sha256(b"an image's manifest"), 19, OCI_MANIFEST)
 SBOM = "application/vnd.cyclonedx+json"
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 @pytest.fixture(scope="module")
@@ -85,26 +84,6 @@ def whole(content: Callable[[], Iterator[bytes]]) -> bytes:
 def uploads_left(registry: RunningRegistry, name: str) -> list[Path]:
     """List the uploads that a registry still keeps bytes of."""
     return sorted((registry.folder / f"docker/registry/v2/repositories/{name}/_uploads").glob("*/data"))
-
-
-class Front:
-    """A registry's front where calls fail as told."""
-
-    def __init__(self, upstream: str) -> None:
-        self.calls: list[Call] = []
-        self.faults: list[Fault] = []
-        self._upstream = Upstream(upstream)
-        self.app = Starlette(
-            routes=[Route("/{path:path}", self._serve, methods=METHODS)],
-            middleware=[Middleware(Faults, faults=self.faults, calls=self.calls)],
-        )
-
-    async def _serve(self, request: Request) -> Response:
-        return await self._upstream.pass_on(request, request.url.path)
-
-    def made(self, method: str) -> int:
-        """Count the calls of a method."""
-        return sum(call.method == method for call in self.calls)
 
 
 @pytest.fixture
@@ -378,8 +357,6 @@ def test_another_digest_than_ours(front: Front, store: DistributionStore) -> Non
 
 def test_a_full_disk(tmp_path: Path, store: DistributionStore) -> None:
     """A registry without room is one sentence, and once there is room the same call ends right."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a tmpfs: run it as root")
     content, port = pieces(2), free_port()
     repository = f"127.0.0.1:{port}/ada/full"
     with small_memory_disk(tmp_path / "disk", 6 * MIB) as disk:

@@ -72,8 +72,6 @@ def test_a_short_429_is_waited_out(stage: Stage) -> None:
 
 def test_a_full_disk(tmp_path: Path) -> None:
     """A registry without room is one sentence; with room, the same command sends the rest."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a tmpfs: run it as root")
     (tmp_path / "own").mkdir()
     models = {name: {"model.safetensors": os.urandom(LAYER_BYTES)} for name in MODELS}
     room_bytes = len(MODELS) * LAYER_BYTES  # for the hub's files, and for one layer and a half

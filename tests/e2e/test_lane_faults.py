@@ -18,36 +18,23 @@ from pathlib import Path
 
 import pytest
 from cutting_proxy import CuttingProxy, cutting_proxy
+from handlers import SHOUT
 from private_dockerd import small_memory_disk
 from registries import PushedTestImage, RunningRegistry, free_port, layer_tar, pusher, running_registry
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from registry_front import Front
 
 from factory.clients.registry import DistributionRegistry
-from factory.emulator.faults import Call, Fault, Faults
-from factory.emulator.registry_proxy import Upstream
+from factory.emulator.faults import Fault
 from factory.emulator.serve import running
 
 MIB = 1 << 20
 LAYER_BYTES = 4 * MIB
 BASE = "base.invalid/python@sha256:" + "ab" * 32
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 RECIPE = """\
 name: patched
 image: {repository: factory-tests/patched}
 handler: handler.py
 tests: [{input: {text: hello}, expect: {text: HELLO}}]
-"""
-HANDLER = """\
-class Handler:
-    def load(self, model_dir):
-        pass
-
-    def __call__(self, inputs):
-        return {"text": inputs["text"].upper()}
 """
 
 
@@ -62,7 +49,6 @@ class Stage:
     registry: RunningRegistry
     proxy: CuttingProxy
     faults: list[Fault]
-    calls: list[Call]
     environment: PushedTestImage | None = None
 
     def start(self) -> subprocess.Popen[str]:
@@ -112,28 +98,15 @@ class Stage:
 @contextmanager
 def staged(folder: Path, data: Path, port: int) -> Iterator[Stage]:
     """Run a registry over `data` with everything before it."""
-    calls: list[Call] = []
-    faults: list[Fault] = []
-    upstream = Upstream(f"127.0.0.1:{port}")
-
-    async def serve(request: Request) -> Response:
-        if request.query_params.get("mount"):
-            request.scope["query_string"] = b""  # as a registry that won't mount: an upload begins instead
-        return await upstream.pass_on(Request(request.scope, request.receive), request.url.path)
-
-    app = Starlette(
-        routes=[Route("/{path:path}", serve, methods=METHODS)],
-        middleware=[Middleware(Faults, faults=faults, calls=calls)],
-    )
+    front = Front(f"127.0.0.1:{port}", may_mount=False)
     (folder / "patched.yaml").write_text(RECIPE)
-    (folder / "handler.py").write_text(HANDLER)
+    (folder / "handler.py").write_text(SHOUT)
     with ExitStack() as stack:
         registry = stack.enter_context(running_registry(data, port=port))
-        front = stack.enter_context(running(app))
-        proxy = stack.enter_context(cutting_proxy(front.removeprefix("http://")))
-        stage = Stage(folder, registry, proxy, faults, calls)
+        url = stack.enter_context(running(front.app))
+        proxy = stack.enter_context(cutting_proxy(url.removeprefix("http://")))
+        stage = Stage(folder, registry, proxy, front.faults)
         stage.push_environment()
-        calls.clear()
         proxy.patches = proxy.received_bytes = 0
         yield stage
 
@@ -212,8 +185,6 @@ def test_a_short_429_is_waited_out(stage: Stage) -> None:
 
 def test_a_full_disk(tmp_path: Path) -> None:
     """A registry without room is one sentence; with room, the same command ends right."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a tmpfs: run it as root")
     with (
         small_memory_disk(tmp_path / "disk", 11 * MIB) as disk,
         staged(tmp_path, disk / "data", free_port()) as stage,

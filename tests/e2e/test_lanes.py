@@ -16,19 +16,12 @@ from typing import Any
 
 import docker
 import pytest
+from handlers import SHOUT
 
 from factory.clients.docker_engine import DockerEngine
 
 pytestmark = pytest.mark.engine
 
-HANDLER = """\
-class Handler:
-    def load(self, model_dir):
-        pass
-
-    def __call__(self, inputs):
-        return {"text": inputs["text"].upper()}
-"""
 SAID = ("Env", "Labels", "Cmd", "Entrypoint", "WorkingDir", "User", "ExposedPorts", "Volumes", "StopSignal")
 # What an engine lays into each container, with the time of that moment.
 LAID = {".dockerenv", "etc", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf", "dev", "proc", "sys"}
@@ -46,7 +39,7 @@ class Shop:
 
     def write(self, line: str) -> None:
         """Write the recipe; its handler ends in a line that no registry has met."""
-        (self.folder / "handler.py").write_text(f"{HANDLER}\n# {line} {uuid.uuid4()}\n")
+        (self.folder / "handler.py").write_text(f"{SHOUT}\n# {line} {uuid.uuid4()}\n")
         (self.folder / "lanes.yaml").write_text(
             "name: lanes\nimage: {repository: factory-lanes/lanes, env: {A: 'b \"c\" $d', B: ''}}\n"
             "handler: handler.py\ntests: [{input: {text: hello}, expect: {text: HELLO}}]\n"

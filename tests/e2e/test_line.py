@@ -11,19 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from handlers import SHOUT
 
 from factory.clients.docker_engine import DockerEngine
 
 pytestmark = pytest.mark.engine
-
-HANDLER = """\
-class Handler:
-    def load(self, model_dir):
-        pass
-
-    def __call__(self, inputs):
-        return {"text": inputs["text"].upper()}
-"""
 
 
 class Line:
@@ -34,7 +26,7 @@ class Line:
         self.engine = engine
         self.made: set[str] = set()
 
-    def write(self, name: str, steps: str = "", handler: str = HANDLER) -> Path:
+    def write(self, name: str, steps: str = "", handler: str = SHOUT) -> Path:
         """Write a recipe with a handler of its own."""
         path = self.folder / f"{name}.yaml"
         # Of this folder alone: the registry must not have the image, also when a test is tried again.
@@ -98,7 +90,7 @@ def test_from_recipe_to_verified_image_and_again(line: Line) -> None:
 def test_one_changed_line_of_the_handler_sends_one_small_layer(line: Line) -> None:
     """After a change of the handler only the last layer is built and sent: some kB, of an image of many MB."""
     [first] = line.build(line.write("change"), "--push", "--lane", "docker")
-    changed = HANDLER + "# one more line\n"
+    changed = SHOUT + "# one more line\n"
     [second] = line.build(line.write("change", handler=changed), "--push", "--lane", "docker")
     assert second["tag"] != first["tag"]
     assert 0 < int(str(second["sent_bytes"])) < 60_000  # with SBOM and provenance
@@ -107,7 +99,7 @@ def test_one_changed_line_of_the_handler_sends_one_small_layer(line: Line) -> No
 
 def test_a_wrong_answer_is_a_failed_test_job(line: Line) -> None:
     """An image whose answer isn't what the recipe expects is exit code 75, with the path and both values."""
-    recipe = line.write("wrong", handler=HANDLER.replace("upper", "lower"))
+    recipe = line.write("wrong", handler=SHOUT.replace("upper", "lower"))
     line.build(recipe, "--push")
     code, out, err = line.run("verify", recipe)
     assert (code, out) == (75, "")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from handlers import EMPTY
 
 from factory.attesting.keys import load_keys
 from factory.attesting.signing import check_signature, sign, signature_tag
@@ -24,15 +25,6 @@ from factory.clients.registry_store import DistributionStore
 from factory.records import PushedImage
 
 pytestmark = pytest.mark.engine
-
-HANDLER = """\
-class Handler:
-    def load(self, model_dir):
-        pass
-
-    def __call__(self, inputs):
-        return {}
-"""
 
 
 def make_key(folder: Path, name: str) -> tuple[Path, Path]:
@@ -54,7 +46,7 @@ class Shop:
 
     def change(self, mark: str) -> None:
         """Change one line of the handler, which makes another tag of it."""
-        (self.folder / "handler.py").write_text(f"# {mark} {self.run_id}\n{HANDLER}")
+        (self.folder / "handler.py").write_text(f"# {mark} {self.run_id}\n{EMPTY}")
 
     def factory(self, *arguments: str, **env: str | Path) -> tuple[int, str, str]:
         """Run a command on the recipe to its end."""

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from handlers import EMPTY
 
 from factory.clients.docker_engine import DockerEngine
 from factory.clients.registry import DistributionRegistry
@@ -20,14 +21,6 @@ from factory.clients.registry_store import DistributionStore
 
 pytestmark = pytest.mark.engine
 
-HANDLER = """\
-class Handler:
-    def load(self, model_dir):
-        pass
-
-    def __call__(self, inputs):
-        return {}
-"""
 SECRET = "planted-by-the-test-of-leaks"
 
 
@@ -41,7 +34,7 @@ def factory(folder: Path, *arguments: str | Path) -> tuple[int, str, str]:
 
 def recipe(folder: Path, name: str, steps: str = "") -> Path:
     """Write a recipe with a handler of its own."""
-    (folder / "handler.py").write_text(HANDLER)
+    (folder / "handler.py").write_text(EMPTY)
     path = folder / f"{name}.yaml"
     path.write_text(
         f"name: {name}\nimage: {{repository: supply-chain/{name}, steps: [{steps}]}}\nhandler: handler.py\n"
@@ -74,7 +67,7 @@ def test_both_lanes_attach_what_verify_then_finds(tmp_path: Path, engine_host: s
     lanes = []
     try:
         for change in ("", "# another handler\n"):
-            (tmp_path / "handler.py").write_text(HANDLER + change)
+            (tmp_path / "handler.py").write_text(EMPTY + change)
             code, out, err = factory(tmp_path, "build", "--push", path, "--json")
             assert code == 0, err
             repository, _, digest = str(json.loads(out)[0]["image"]).partition("@")

@@ -19,22 +19,16 @@ from typing import Any
 
 from cutting_proxy import CuttingProxy, cutting_proxy
 from registries import RunningRegistry, free_port, pusher, running_registry
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from registry_front import Front
 
 from factory.clients.registry import DistributionRegistry
-from factory.emulator.faults import Call, Fault, Faults
+from factory.emulator.faults import Fault
 from factory.emulator.hub import create_hub
-from factory.emulator.registry_proxy import Upstream
 from factory.emulator.serve import running
 
 MIB = 1 << 20
 LAYER_BYTES = 4 * MIB  # of each of three models: the small files of a model are one layer
 MODELS = ("one", "two", "three")
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BASE = "base.invalid/python@sha256:" + "ab" * 32
 RECIPE = """\
 name: baked
@@ -146,25 +140,13 @@ def staged(folder: Path, data: Path, models: Mapping[str, Mapping[str, bytes]]) 
     with ExitStack() as stack:
         hub = stack.enter_context(running(create_hub(data / "hub")))
         registry = stack.enter_context(running_registry(data / "blobs", port=free_port()))
-        faults: list[Fault] = []
-        front = stack.enter_context(running(_front(registry.address, faults)))
-        proxy = stack.enter_context(cutting_proxy(front.removeprefix("http://")))
-        stage = Stage(folder, hub, registry, proxy, faults)
+        front = Front(registry.address)
+        url = stack.enter_context(running(front.app))
+        proxy = stack.enter_context(cutting_proxy(url.removeprefix("http://")))
+        stage = Stage(folder, hub, registry, proxy, front.faults)
         stage.push_environment()
         proxy.patches = proxy.received_bytes = 0
         yield stage
-
-
-def _front(registry: str, faults: list[Fault]) -> Starlette:
-    upstream, calls = Upstream(registry), list[Call]()
-
-    async def serve(request: Request) -> Response:
-        return await upstream.pass_on(request, request.url.path)
-
-    return Starlette(
-        routes=[Route("/{path:path}", serve, methods=METHODS)],
-        middleware=[Middleware(Faults, faults=faults, calls=calls)],
-    )
 
 
 @contextmanager

@@ -34,6 +34,8 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
 @contextmanager
 def small_memory_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
     """Mount a tmpfs of that size at `folder` while the block runs."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a tmpfs: run it as root")
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)], check=True)
     try:
